@@ -1,0 +1,1 @@
+//! Criterion suites for the hook layers.

@@ -1,0 +1,127 @@
+use std::time::Instant;
+
+/// Where a layer reads the time.
+///
+/// The default is tokio's clock: it stands still and jumps in a test with paused time, and is the
+/// system's monotonic clock everywhere else.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Clock(Kind);
+
+#[derive(Clone, Copy, Debug, Default)]
+enum Kind {
+    #[default]
+    Tokio,
+    #[cfg(feature = "coarse-clock")]
+    Coarse(coarse::Anchor),
+}
+
+impl Clock {
+    /// Tokio's clock, which obeys `tokio::time::pause`.
+    pub const fn tokio() -> Self {
+        Self(Kind::Tokio)
+    }
+
+    /// A clock of the kernel's tick (1 to 10 ms) that costs a fraction of a precise reading.
+    ///
+    /// It does **not** obey tokio's paused time. Off Linux it is the system's monotonic clock.
+    #[cfg(feature = "coarse-clock")]
+    pub fn coarse() -> Self {
+        Self(Kind::Coarse(coarse::Anchor::new()))
+    }
+
+    /// The time now. It never goes backwards.
+    #[inline]
+    pub fn now(&self) -> Instant {
+        match &self.0 {
+            Kind::Tokio => tokio::time::Instant::now().into_std(),
+            #[cfg(feature = "coarse-clock")]
+            Kind::Coarse(anchor) => anchor.now(),
+        }
+    }
+}
+
+#[cfg(all(feature = "coarse-clock", target_os = "linux"))]
+mod coarse {
+    use std::time::{Duration, Instant};
+
+    use rustix::time::{ClockId, clock_gettime};
+
+    /// An `Instant` cannot be made from a time stamp, so the coarse clock is read as a distance from
+    /// the moment when both clocks were read together.
+    #[derive(Clone, Copy, Debug)]
+    pub(super) struct Anchor {
+        instant: Instant,
+        coarse: Duration,
+    }
+
+    impl Anchor {
+        pub(super) fn new() -> Self {
+            Self {
+                instant: Instant::now(),
+                coarse: read(),
+            }
+        }
+
+        #[inline]
+        pub(super) fn now(&self) -> Instant {
+            self.instant + read().saturating_sub(self.coarse)
+        }
+    }
+
+    #[inline]
+    fn read() -> Duration {
+        let time = clock_gettime(ClockId::MonotonicCoarse);
+        Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+    }
+}
+
+#[cfg(all(feature = "coarse-clock", not(target_os = "linux")))]
+mod coarse {
+    use std::time::Instant;
+
+    #[derive(Clone, Copy, Debug)]
+    pub(super) struct Anchor;
+
+    impl Anchor {
+        pub(super) fn new() -> Self {
+            Self
+        }
+
+        #[inline]
+        pub(super) fn now(&self) -> Instant {
+            Instant::now()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[tokio::test(start_paused = true)]
+    async fn tokios_clock_stands_still_until_time_is_moved() {
+        let clock = Clock::tokio();
+        let start = clock.now();
+        tokio::time::advance(Duration::from_secs(3)).await;
+        assert_eq!(clock.now() - start, Duration::from_secs(3));
+    }
+
+    #[cfg(feature = "coarse-clock")]
+    #[test]
+    fn the_coarse_clock_keeps_within_a_tick_of_the_precise_one_and_never_goes_back() {
+        let clock = Clock::coarse();
+        let start = Instant::now();
+        let mut last = clock.now();
+        while start.elapsed() < Duration::from_millis(50) {
+            let now = clock.now();
+            assert!(now >= last);
+            last = now;
+        }
+        let precise = Instant::now();
+        let apart = precise.max(last) - precise.min(last);
+        // A tick is at most 10 ms; the rest is for a machine that was looking elsewhere.
+        assert!(apart < Duration::from_secs(1), "{apart:?} apart");
+        assert!(last > start, "the coarse clock stood still for 50 ms");
+    }
+}

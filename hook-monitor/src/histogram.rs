@@ -1,0 +1,229 @@
+use std::{
+    fmt,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::Duration,
+};
+
+/// Every octave of nanoseconds is cut into this many buckets, so a bucket is at most 1/8 wide.
+const PER_OCTAVE: usize = 8;
+const BUCKETS: usize = (64 - 2) * PER_OCTAVE;
+
+/// A latency histogram that any number of threads may record into, wait-free.
+///
+/// Buckets are logarithmic, eight to an octave: from one nanosecond to five centuries in 4 KiB, each
+/// value known to within 12.5 %, its maximum exactly. Recording is three relaxed atomic operations
+/// and never allocates. Durations above `u64::MAX` nanoseconds count as that.
+///
+/// ```
+/// use hook_monitor::Histogram;
+/// use std::time::Duration;
+///
+/// let latency = Histogram::new();
+/// for ms in 1..=100 {
+///     latency.record(Duration::from_millis(ms));
+/// }
+/// let seen = latency.snapshot();
+/// assert_eq!(seen.count(), 100);
+/// assert_eq!(seen.max(), Duration::from_millis(100));
+/// let median = seen.quantile(0.5).as_millis();
+/// assert!((50..=57).contains(&median));
+/// ```
+pub struct Histogram {
+    buckets: [AtomicU64; BUCKETS],
+    sum: AtomicU64,
+    max: AtomicU64,
+}
+
+impl Histogram {
+    /// An empty histogram.
+    pub const fn new() -> Self {
+        Self {
+            buckets: [const { AtomicU64::new(0) }; BUCKETS],
+            sum: AtomicU64::new(0),
+            max: AtomicU64::new(0),
+        }
+    }
+
+    /// Adds one value.
+    #[inline]
+    pub fn record(&self, value: Duration) {
+        let nanos = u64::try_from(value.as_nanos()).unwrap_or(u64::MAX);
+        self.buckets[bucket(nanos)].fetch_add(1, Relaxed);
+        self.sum.fetch_add(nanos, Relaxed);
+        // Most values are no new maximum: a load leaves the line shared, a `fetch_max` would not.
+        if nanos > self.max.load(Relaxed) {
+            self.max.fetch_max(nanos, Relaxed);
+        }
+    }
+
+    /// What was recorded so far. Allocates 4 KiB; meant for whoever looks, not for the call path.
+    pub fn snapshot(&self) -> HistogramSnapshot {
+        HistogramSnapshot {
+            buckets: self.buckets.iter().map(|bucket| bucket.load(Relaxed)).collect(),
+            sum: self.sum.load(Relaxed),
+            max: self.max.load(Relaxed),
+        }
+    }
+}
+
+/// Bucket of a value: below eight nanoseconds the value itself, then octave and three bits below it.
+#[inline]
+fn bucket(nanos: u64) -> usize {
+    if nanos < PER_OCTAVE as u64 {
+        return nanos as usize;
+    }
+    let octave = 63 - nanos.leading_zeros() as usize;
+    let within = (nanos >> (octave - 3)) as usize & (PER_OCTAVE - 1);
+    (octave - 2) * PER_OCTAVE + within
+}
+
+/// The largest value that falls into a bucket, the inverse of [`bucket`].
+fn upper_edge(bucket: usize) -> u64 {
+    if bucket < PER_OCTAVE {
+        return bucket as u64;
+    }
+    let octave = bucket / PER_OCTAVE + 2;
+    let within = (bucket % PER_OCTAVE) as u64;
+    let width = 1u64 << (octave - 3);
+    // Written so that the last bucket does not overflow.
+    (PER_OCTAVE as u64 + within) * width + (width - 1)
+}
+
+impl Default for Histogram {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Histogram {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.snapshot().fmt(f)
+    }
+}
+
+/// What a [`Histogram`] held when it was looked at.
+///
+/// While others record, the parts may be a few records apart; the counts themselves are exact.
+#[derive(Clone, PartialEq, Eq)]
+pub struct HistogramSnapshot {
+    buckets: Box<[u64]>,
+    sum: u64,
+    max: u64,
+}
+
+impl HistogramSnapshot {
+    /// How many values were recorded.
+    pub fn count(&self) -> u64 {
+        self.buckets.iter().sum()
+    }
+
+    /// All values added up, wrapping after 584 years.
+    pub const fn sum(&self) -> Duration {
+        Duration::from_nanos(self.sum)
+    }
+
+    /// The largest value, exactly; zero when there is none.
+    pub const fn max(&self) -> Duration {
+        Duration::from_nanos(self.max)
+    }
+
+    /// The mean; zero when there is none.
+    pub fn mean(&self) -> Duration {
+        Duration::from_nanos(self.sum.checked_div(self.count()).unwrap_or(0))
+    }
+
+    /// The value that a share `q` of all values does not exceed, rounded up to the edge of its
+    /// bucket (at most 12.5 %) and never above [`max`](Self::max); zero when there is none.
+    ///
+    /// `q` is taken into 0..=1; NaN counts as 1.
+    pub fn quantile(&self, q: f64) -> Duration {
+        let q = if q.is_nan() { 1.0 } else { q.clamp(0.0, 1.0) };
+        let rank = ((self.count() as f64 * q).ceil() as u64).max(1);
+        let mut seen = 0;
+        for (index, n) in self.buckets.iter().enumerate() {
+            seen += n;
+            if seen >= rank {
+                return Duration::from_nanos(upper_edge(index).min(self.max));
+            }
+        }
+        self.max()
+    }
+
+    /// The upper edge of each bucket that holds something, with how many it holds, smallest first.
+    pub fn buckets(&self) -> impl Iterator<Item = (Duration, u64)> + '_ {
+        let filled = self.buckets.iter().enumerate().filter(|(_, n)| **n > 0);
+        filled.map(|(index, n)| (Duration::from_nanos(upper_edge(index)), *n))
+    }
+}
+
+impl fmt::Debug for HistogramSnapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HistogramSnapshot")
+            .field("count", &self.count())
+            .field("mean", &self.mean())
+            .field("p50", &self.quantile(0.5))
+            .field("p99", &self.quantile(0.99))
+            .field("max", &self.max())
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buckets_meet_without_gap_or_overlap_from_zero_to_the_end() {
+        assert_eq!(bucket(0), 0);
+        assert_eq!(bucket(u64::MAX), BUCKETS - 1);
+        assert_eq!(upper_edge(BUCKETS - 1), u64::MAX);
+        for index in 0..BUCKETS - 1 {
+            assert_eq!(bucket(upper_edge(index)), index);
+            assert_eq!(bucket(upper_edge(index) + 1), index + 1);
+        }
+    }
+
+    #[test]
+    fn a_bucket_is_at_most_an_eighth_wide() {
+        for index in PER_OCTAVE..BUCKETS {
+            let (below, edge) = (upper_edge(index - 1), upper_edge(index));
+            assert!(
+                (edge - below) as f64 <= 0.125 * (below + 1) as f64,
+                "bucket {index}"
+            );
+        }
+    }
+
+    #[test]
+    fn quantiles_of_nothing_and_of_nonsense_are_answers() {
+        let nothing = Histogram::new().snapshot();
+        assert_eq!(
+            (nothing.mean(), nothing.quantile(0.99)),
+            (Duration::ZERO, Duration::ZERO)
+        );
+
+        let one = Histogram::new();
+        one.record(Duration::MAX);
+        let one = one.snapshot();
+        for q in [f64::NAN, -1.0, 0.0, 0.5, 1.0, f64::INFINITY] {
+            assert_eq!(one.quantile(q), Duration::from_nanos(u64::MAX));
+        }
+    }
+
+    #[test]
+    fn nothing_is_lost_when_threads_record_at_once() {
+        let histogram = Histogram::new();
+        std::thread::scope(|scope| {
+            for thread in 1..=4u64 {
+                let histogram = &histogram;
+                scope.spawn(move || {
+                    (0..1_000).for_each(|i| histogram.record(Duration::from_nanos(thread * i)))
+                });
+            }
+        });
+        let seen = histogram.snapshot();
+        assert_eq!(seen.count(), 4_000);
+        assert_eq!(seen.sum(), Duration::from_nanos(10 * 999 * 1_000 / 2));
+        assert_eq!(seen.max(), Duration::from_nanos(4 * 999));
+    }
+}

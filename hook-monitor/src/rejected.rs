@@ -1,0 +1,157 @@
+use std::{error::Error, fmt, time::Duration};
+
+/// A call that was refused without being tried, and when it is worth trying again.
+///
+/// There is one such type for the whole workspace, so that a caller looks in one place whichever
+/// layer refused:
+///
+/// ```
+/// use hook_monitor::{BoxError, Reason, Rejected};
+/// use std::time::Duration;
+///
+/// let err: BoxError = Rejected::new(Reason::CircuitOpen).after(Duration::from_secs(5)).into();
+///
+/// if let Some(rejected) = Rejected::find(&*err) {
+///     assert_eq!(rejected.retry_after(), Some(Duration::from_secs(5)));
+/// }
+/// assert_eq!(err.to_string(), "circuit open, retry after 5s");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejected {
+    reason: Reason,
+    retry_after: Option<Duration>,
+}
+
+/// Why a call was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Reason {
+    /// The circuit is open: what is behind it failed too often, and is left in peace for a while.
+    CircuitOpen,
+    /// The circuit is half-open, and all the calls it lets through to probe are under way.
+    ProbesTaken,
+    /// No connection came free within the time a caller may wait for one.
+    PoolTimeout {
+        /// How long the caller waited.
+        waited: Duration,
+    },
+    /// The queue for a connection is at its limit; this caller never stood in it.
+    PoolQueueFull {
+        /// How many were already waiting.
+        waiting: usize,
+    },
+    /// The pool was closed and hands out nothing any more.
+    PoolClosed,
+}
+
+impl Rejected {
+    /// A refusal for `reason`, with no word on when to come back.
+    #[inline]
+    pub const fn new(reason: Reason) -> Self {
+        Self {
+            reason,
+            retry_after: None,
+        }
+    }
+
+    /// Adds that another try is pointless for the next `delay`.
+    #[inline]
+    #[must_use]
+    pub const fn after(mut self, delay: Duration) -> Self {
+        self.retry_after = Some(delay);
+        self
+    }
+
+    /// Why the call was refused.
+    #[inline]
+    pub const fn reason(&self) -> Reason {
+        self.reason
+    }
+
+    /// How long another try is pointless, where that is known.
+    #[inline]
+    pub const fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
+    }
+
+    /// The refusal in `err` or in what caused it, if there is one.
+    pub fn find<'a>(err: &'a (dyn Error + 'static)) -> Option<&'a Rejected> {
+        let mut next: Option<&'a (dyn Error + 'static)> = Some(err);
+        while let Some(err) = next {
+            if let Some(rejected) = err.downcast_ref() {
+                return Some(rejected);
+            }
+            next = err.source();
+        }
+        None
+    }
+}
+
+impl fmt::Display for Rejected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.reason {
+            Reason::CircuitOpen => f.write_str("circuit open")?,
+            Reason::ProbesTaken => f.write_str("circuit half-open, every probe is under way")?,
+            Reason::PoolTimeout { waited } => write!(f, "pool exhausted after {waited:?}")?,
+            Reason::PoolQueueFull { waiting } => write!(f, "pool queue full, {waiting} waiting")?,
+            Reason::PoolClosed => f.write_str("pool closed")?,
+        }
+        match self.retry_after {
+            Some(delay) => write!(f, ", retry after {delay:?}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Error for Rejected {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::BoxError;
+
+    #[derive(Debug)]
+    struct Wrapped(BoxError);
+
+    impl fmt::Display for Wrapped {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("wrapped")
+        }
+    }
+
+    impl Error for Wrapped {
+        fn source(&self) -> Option<&(dyn Error + 'static)> {
+            Some(&*self.0)
+        }
+    }
+
+    #[test]
+    fn is_found_under_any_number_of_wrappers() {
+        let rejected = Rejected::new(Reason::PoolClosed);
+        let err = Wrapped(Wrapped(rejected.clone().into()).into());
+        assert_eq!(Rejected::find(&err), Some(&rejected));
+        assert_eq!(Rejected::find(&fmt::Error), None);
+    }
+
+    #[test]
+    fn says_why_and_when_in_lower_case() {
+        let waited = Duration::from_millis(250);
+        for (rejected, text) in [
+            (Rejected::new(Reason::CircuitOpen), "circuit open"),
+            (
+                Rejected::new(Reason::PoolTimeout { waited }),
+                "pool exhausted after 250ms",
+            ),
+            (
+                Rejected::new(Reason::PoolQueueFull { waiting: 3 }),
+                "pool queue full, 3 waiting",
+            ),
+            (
+                Rejected::new(Reason::PoolClosed).after(waited),
+                "pool closed, retry after 250ms",
+            ),
+        ] {
+            assert_eq!(rejected.to_string(), text);
+        }
+    }
+}
