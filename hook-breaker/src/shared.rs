@@ -1,0 +1,104 @@
+use std::{sync::Arc, time::Instant};
+
+use hook_monitor::{Clock, Counters, Outcome, Rejected};
+
+use crate::{
+    circuit::Ticket,
+    config::{DroppedCall, Settings},
+    gate::{Gate, Peek},
+};
+
+/// One circuit with all that belongs to it; what every handle, service and call shares.
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) gate: Gate,
+    pub(crate) clock: Clock,
+    pub(crate) counters: Counters<4>,
+    pub(crate) settings: Settings,
+    pub(crate) name: String,
+}
+
+pub(crate) const SUCCESS: usize = 0;
+pub(crate) const FAILURE: usize = 1;
+pub(crate) const IGNORED: usize = 2;
+pub(crate) const NOT_PERMITTED: usize = 3;
+
+impl Core {
+    pub(crate) fn new(name: String, settings: Settings, clock: Clock) -> Self {
+        Self {
+            gate: Gate::new(settings, clock.now()),
+            clock,
+            counters: Counters::new(),
+            settings,
+            name,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn acquire(&self) -> Result<Ticket, Rejected> {
+        let answer = self.gate.acquire(|| self.clock.now());
+        if answer.is_err() {
+            self.counters.add(NOT_PERMITTED, 1);
+        }
+        answer
+    }
+
+    #[inline]
+    pub(crate) fn settle(&self, ticket: Ticket, outcome: Outcome) {
+        let kind = match outcome {
+            Outcome::Success => SUCCESS,
+            Outcome::Failure => FAILURE,
+            Outcome::Ignored => IGNORED,
+        };
+        self.counters.add(kind, 1);
+        self.gate.settle(ticket, outcome, || self.clock.now());
+    }
+
+    /// Takes back a ticket for a call that is not made after all.
+    pub(crate) fn refuse(&self, ticket: Ticket) {
+        self.counters.add(NOT_PERMITTED, 1);
+        self.gate.settle(ticket, Outcome::Ignored, || self.clock.now());
+    }
+
+    #[inline]
+    pub(crate) fn peek(&self) -> Peek {
+        self.gate.peek(|| self.clock.now())
+    }
+
+    /// Whether anyone will want to know how old a call was when it was dropped.
+    #[inline]
+    pub(crate) fn is_age_of_use(&self) -> bool {
+        matches!(self.settings.dropped_call, DroppedCall::FailureIfOlderThan(_))
+    }
+
+    pub(crate) fn dropped(&self, started: Option<Instant>) -> Outcome {
+        let failed = match self.settings.dropped_call {
+            DroppedCall::Neutral => false,
+            DroppedCall::Failure => true,
+            DroppedCall::FailureIfOlderThan(limit) => {
+                started.is_some_and(|started| self.clock.now().saturating_duration_since(started) >= limit)
+            }
+        };
+        if failed {
+            Outcome::Failure
+        } else {
+            Outcome::Ignored
+        }
+    }
+}
+
+/// A way to hold on to a circuit for as long as a call takes.
+///
+/// All handles share one `Core`, and so they share the line of memory in which its references are
+/// counted: two tasks that count there on every call take turns. Each service and each
+/// `CircuitBreaker` therefore has an `Arc` of its own around the shared one, and a call counts there.
+pub(crate) trait Owner {
+    fn core(&self) -> &Core;
+}
+
+impl<T: Owner> Owner for Arc<T> {
+    #[inline]
+    fn core(&self) -> &Core {
+        (**self).core()
+    }
+}
