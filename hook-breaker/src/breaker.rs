@@ -1,6 +1,6 @@
 use std::{fmt, future::Future, sync::Arc, time::Duration};
 
-use hook_monitor::{Classify, Clock, ErrorsAsFailures, Rejected};
+use hook_monitor::{Classify, Clock, ErrorsAsFailures, Lanes, Rejected};
 
 use crate::{
     config::{DroppedCall, Settings},
@@ -12,9 +12,7 @@ use crate::{
 /// A circuit breaker for any fallible future or piece of code; the core of
 /// [`CircuitBreakerLayer`](crate::CircuitBreakerLayer), usable without tower.
 ///
-/// A clone is another handle to the same circuit. Cloning allocates once; calls through a handle do
-/// not. Tasks that call often should each have a clone of their own, for handles share nothing that is
-/// written while the circuit is closed and healthy.
+/// A clone is another handle to the same circuit. Neither cloning nor a call allocates.
 ///
 /// ```
 /// use hook_breaker::{CallError, CircuitBreaker};
@@ -31,12 +29,11 @@ use crate::{
 /// # });
 /// ```
 pub struct CircuitBreaker {
-    local: Arc<Local>,
+    lanes: Lanes<Local>,
 }
 
-/// What is this handle's own: see [`Owner`]. The alignment keeps the reference count of one handle
-/// off the cache line of another's.
-#[repr(align(128))]
+/// What a call through a handle holds on to: see [`Owner`].
+#[derive(Clone)]
 pub(crate) struct Local(Arc<Core>);
 
 impl CircuitBreaker {
@@ -98,7 +95,7 @@ impl CircuitBreaker {
         C: Classify<T, E>,
         F: Future<Output = Result<T, E>>,
     {
-        Call::new(Arc::clone(&self.local), classify, future)
+        Call::new(self.lanes.mine(), classify, future)
     }
 
     /// Leave for one call, to be settled by hand.
@@ -112,19 +109,19 @@ impl CircuitBreaker {
     /// as `retry_after`, or with [`Reason::ProbesTaken`](crate::Reason::ProbesTaken) if the circuit is
     /// half-open and every probe is under way.
     pub fn try_acquire(&self) -> Result<Permit, Rejected> {
-        Admission::acquire(Arc::clone(&self.local))
+        Admission::acquire(self.lanes.mine())
             .map(Permit::new)
             .map_err(|(rejected, _)| rejected)
     }
 
-    pub(crate) fn of(core: Arc<Core>) -> Self {
+    pub(crate) fn of(core: &Arc<Core>) -> Self {
         Self {
-            local: Arc::new(Local(core)),
+            lanes: Lanes::new(&Local(Arc::clone(core))),
         }
     }
 
     pub(crate) fn core(&self) -> &Arc<Core> {
-        &self.local.0
+        &self.lanes.any().0
     }
 }
 
@@ -137,7 +134,9 @@ impl Owner for Local {
 
 impl Clone for CircuitBreaker {
     fn clone(&self) -> Self {
-        Self::of(Arc::clone(self.core()))
+        Self {
+            lanes: self.lanes.clone(),
+        }
     }
 }
 
@@ -248,7 +247,7 @@ impl CircuitBreakerBuilder {
     /// A new circuit, closed.
     #[must_use]
     pub fn build(self) -> CircuitBreaker {
-        CircuitBreaker::of(Arc::new(Core::new(self.name, self.settings, self.clock)))
+        CircuitBreaker::of(&Arc::new(Core::new(self.name, self.settings, self.clock)))
     }
 
     /// The settings of a breaker that exists, for another.

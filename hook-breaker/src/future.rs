@@ -9,14 +9,14 @@ use std::{
     time::Duration,
 };
 
-use hook_monitor::{Classify, OnReject, Outcome, Rejected};
+use hook_monitor::{Classify, Lane, OnReject, Outcome, Rejected};
 use pin_project_lite::pin_project;
 
 use crate::{
     breaker::Local,
     error::CallError,
     permit::{Admission, Unwinding},
-    service::Judge,
+    service::Held,
     shared::Owner,
 };
 
@@ -38,18 +38,18 @@ pin_project! {
         Called {
             #[pin]
             future: F,
-            admission: Option<Admission<Arc<Judge<C, R>>>>,
+            admission: Option<Admission<Held<C, R>>>,
         },
         Refused {
             rejected: Option<Rejected>,
-            judge: Arc<Judge<C, R>>,
+            judge: Held<C, R>,
         },
     }
 }
 
 impl<F, C, R> ResponseFuture<F, C, R> {
     #[inline]
-    pub(crate) fn called(future: F, admission: Admission<Arc<Judge<C, R>>>) -> Self {
+    pub(crate) fn called(future: F, admission: Admission<Held<C, R>>) -> Self {
         Self {
             state: State::Called {
                 future,
@@ -59,7 +59,7 @@ impl<F, C, R> ResponseFuture<F, C, R> {
     }
 
     #[inline]
-    pub(crate) fn refused(rejected: Rejected, judge: Arc<Judge<C, R>>) -> Self {
+    pub(crate) fn refused(rejected: Rejected, judge: Held<C, R>) -> Self {
         Self {
             state: State::Refused {
                 rejected: Some(rejected),
@@ -114,14 +114,14 @@ pin_project! {
         future: F,
         classify: C,
         // Until the first poll.
-        asking: Option<Arc<Local>>,
+        asking: Option<Arc<Lane<Local>>>,
         // From the first poll to the last.
-        admission: Option<Admission<Arc<Local>>>,
+        admission: Option<Admission<Arc<Lane<Local>>>>,
     }
 }
 
 impl<F, C> Call<F, C> {
-    pub(crate) fn new(local: Arc<Local>, classify: C, future: F) -> Self {
+    pub(crate) fn new(local: Arc<Lane<Local>>, classify: C, future: F) -> Self {
         Self {
             future,
             classify,

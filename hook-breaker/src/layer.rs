@@ -1,6 +1,6 @@
 use std::{fmt, sync::Arc, time::Duration};
 
-use hook_monitor::{ErrorsAsFailures, RejectWithError, Rejected, RespondWith};
+use hook_monitor::{ErrorsAsFailures, Lanes, RejectWithError, Rejected, RespondWith};
 use tower_layer::Layer;
 
 use crate::{
@@ -18,7 +18,7 @@ use crate::{
 /// [`name`](Self::name)) begin a new circuit; use them before [`handle`](Self::handle), `clone` and
 /// `layer`. See the [crate page](crate) for what the circuit does.
 pub struct CircuitBreakerLayer<C = ErrorsAsFailures, R = RejectWithError> {
-    judge: Judge<C, R>,
+    lanes: Lanes<Judge<C, R>>,
 }
 
 impl CircuitBreakerLayer {
@@ -108,14 +108,13 @@ impl<C, R> CircuitBreakerLayer<C, R> {
     /// A panic in it counts as a failure of the call, and goes on unwinding.
     #[must_use]
     pub fn classify_with<D>(self, classify: D) -> CircuitBreakerLayer<D, R> {
-        let Judge { core, on_reject, .. } = self.judge;
-        CircuitBreakerLayer {
-            judge: Judge {
-                core,
-                classify: Arc::new(classify),
-                on_reject,
-            },
-        }
+        let Judge { core, on_reject, .. } = self.lanes.any().clone();
+        let classify = Arc::new(classify);
+        CircuitBreakerLayer::of(&Judge {
+            core,
+            classify,
+            on_reject,
+        })
     }
 
     /// Answers a refused call with what `respond` makes of the refusal; the service keeps its error
@@ -131,32 +130,36 @@ impl<C, R> CircuitBreakerLayer<C, R> {
     /// Turns a refusal into what `on_reject`, an [`OnReject`](crate::OnReject), makes of it.
     #[must_use]
     pub fn on_reject<Q>(self, on_reject: Q) -> CircuitBreakerLayer<C, Q> {
-        let Judge { core, classify, .. } = self.judge;
-        CircuitBreakerLayer {
-            judge: Judge {
-                core,
-                classify,
-                on_reject: Arc::new(on_reject),
-            },
-        }
+        let Judge { core, classify, .. } = self.lanes.any().clone();
+        let on_reject = Arc::new(on_reject);
+        CircuitBreakerLayer::of(&Judge {
+            core,
+            classify,
+            on_reject,
+        })
     }
 
     /// The circuit, to look at and to reset.
     pub fn handle(&self) -> CircuitBreaker {
-        CircuitBreaker::of(Arc::clone(&self.judge.core))
+        CircuitBreaker::of(&self.lanes.any().core)
     }
 
     fn builder(&self) -> CircuitBreakerBuilder {
-        CircuitBreakerBuilder::like(&self.judge.core)
+        CircuitBreakerBuilder::like(&self.lanes.any().core)
+    }
+
+    fn of(judge: &Judge<C, R>) -> Self {
+        Self {
+            lanes: Lanes::new(judge),
+        }
     }
 
     fn rebuilt(self, builder: CircuitBreakerBuilder) -> Self {
-        Self {
-            judge: Judge {
-                core: Arc::clone(builder.build().core()),
-                ..self.judge
-            },
-        }
+        let core = Arc::clone(builder.build().core());
+        Self::of(&Judge {
+            core,
+            ..self.lanes.any().clone()
+        })
     }
 }
 
@@ -164,20 +167,18 @@ impl<S, C, R> Layer<S> for CircuitBreakerLayer<C, R> {
     type Service = Breaker<S, C, R>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Breaker::new(inner, self.judge.clone())
+        Breaker::new(inner, self.lanes.clone())
     }
 }
 
 /// A layer around a circuit that exists, for one circuit that guards services and other code alike.
 impl From<CircuitBreaker> for CircuitBreakerLayer {
     fn from(breaker: CircuitBreaker) -> Self {
-        Self {
-            judge: Judge {
-                core: Arc::clone(breaker.core()),
-                classify: Arc::new(ErrorsAsFailures),
-                on_reject: Arc::new(RejectWithError),
-            },
-        }
+        Self::of(&Judge {
+            core: Arc::clone(breaker.core()),
+            classify: Arc::new(ErrorsAsFailures),
+            on_reject: Arc::new(RejectWithError),
+        })
     }
 }
 
@@ -191,7 +192,7 @@ impl Default for CircuitBreakerLayer {
 impl<C, R> Clone for CircuitBreakerLayer<C, R> {
     fn clone(&self) -> Self {
         Self {
-            judge: self.judge.clone(),
+            lanes: self.lanes.clone(),
         }
     }
 }
@@ -200,8 +201,8 @@ impl<C, R> Clone for CircuitBreakerLayer<C, R> {
 impl<C, R> fmt::Debug for CircuitBreakerLayer<C, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CircuitBreakerLayer")
-            .field("name", &self.judge.core.name)
-            .field("settings", &self.judge.core.settings)
+            .field("name", &self.lanes.any().core.name)
+            .field("settings", &self.lanes.any().core.settings)
             .finish_non_exhaustive()
     }
 }

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use hook_monitor::{Outcome, Rejected};
+use hook_monitor::{Lane, Outcome, Rejected};
 
 use crate::{breaker::Local, circuit::Ticket, shared::Owner};
 
@@ -22,10 +22,10 @@ use crate::{breaker::Local, circuit::Ticket, shared::Owner};
 /// [`CircuitBreaker::try_acquire`]: crate::CircuitBreaker::try_acquire
 /// [`DroppedCall`]: crate::DroppedCall
 #[must_use = "a permit that is dropped unsettled counts as a dropped call"]
-pub struct Permit(Option<Admission<Arc<Local>>>);
+pub struct Permit(Option<Admission<Arc<Lane<Local>>>>);
 
 impl Permit {
-    pub(crate) fn new(mut admission: Admission<Arc<Local>>) -> Self {
+    pub(crate) fn new(mut admission: Admission<Arc<Lane<Local>>>) -> Self {
         // Nobody will tell when the holder begins to wait, so the age runs from now.
         admission.wait();
         Self(Some(admission))

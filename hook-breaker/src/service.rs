@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use hook_monitor::{Classify, ErrorsAsFailures, OnReject, Reason, RejectWithError, Rejected};
+use hook_monitor::{Classify, ErrorsAsFailures, Lane, Lanes, OnReject, Reason, RejectWithError, Rejected};
 use tower_service::Service;
 
 use crate::{
@@ -29,7 +29,7 @@ use crate::{
 /// A response future that is dropped counts by the [`DroppedCall`](crate::DroppedCall) rule.
 pub struct Breaker<S, C = ErrorsAsFailures, R = RejectWithError> {
     inner: S,
-    judge: Arc<Judge<C, R>>,
+    lanes: Lanes<Judge<C, R>>,
     readiness: Readiness,
 }
 
@@ -45,17 +45,17 @@ enum Readiness {
 }
 
 impl<S, C, R> Breaker<S, C, R> {
-    pub(crate) fn new(inner: S, judge: Judge<C, R>) -> Self {
+    pub(crate) fn new(inner: S, lanes: Lanes<Judge<C, R>>) -> Self {
         Self {
             inner,
-            judge: Arc::new(judge),
+            lanes,
             readiness: Readiness::Unknown,
         }
     }
 
     /// The circuit, to look at and to reset.
     pub fn handle(&self) -> CircuitBreaker {
-        CircuitBreaker::of(Arc::clone(&self.judge.core))
+        CircuitBreaker::of(&self.lanes.any().core)
     }
 
     /// The inner service.
@@ -86,7 +86,7 @@ where
 
     #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        if let Peek::Refusing(reason) = self.judge.core.peek() {
+        if let Peek::Refusing(reason) = self.lanes.any().core.peek() {
             // An inner service that was ready still is: should the break be over by then, it is called.
             if !matches!(self.readiness, Readiness::Inner) {
                 self.readiness = Readiness::Refusal(reason);
@@ -101,7 +101,7 @@ where
 
     #[inline]
     fn call(&mut self, req: Req) -> Self::Future {
-        let admission = match Admission::acquire(Arc::clone(&self.judge)) {
+        let admission = match Admission::acquire(self.lanes.mine()) {
             Ok(admission) => admission,
             Err((rejected, judge)) => {
                 // The inner service keeps its readiness, if it had it, for the next call.
@@ -124,7 +124,7 @@ impl<S, C, R> Breaker<S, C, R> {
     #[inline]
     fn call_admitted<Req>(
         &mut self,
-        mut admission: Admission<Arc<Judge<C, R>>>,
+        mut admission: Admission<Held<C, R>>,
         req: Req,
     ) -> ResponseFuture<S::Future, C, R>
     where
@@ -145,7 +145,7 @@ impl<S, C, R> Breaker<S, C, R> {
     #[cold]
     fn refuse_unreadied<F>(
         &mut self,
-        admission: Admission<Arc<Judge<C, R>>>,
+        admission: Admission<Held<C, R>>,
         reason: Reason,
     ) -> ResponseFuture<F, C, R> {
         self.readiness = Readiness::Unknown;
@@ -159,7 +159,7 @@ impl<S, C, R> Breaker<S, C, R> {
 impl<S: Clone, C, R> Clone for Breaker<S, C, R> {
     /// Another service on the same circuit. It is not ready, whatever this one is.
     fn clone(&self) -> Self {
-        Self::new(self.inner.clone(), Judge::clone(&self.judge))
+        Self::new(self.inner.clone(), self.lanes.clone())
     }
 }
 
@@ -168,20 +168,19 @@ impl<S: fmt::Debug, C, R> fmt::Debug for Breaker<S, C, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Breaker")
             .field("inner", &self.inner)
-            .field("name", &self.judge.core.name)
-            .field("state", &self.judge.core.gate.word().state)
+            .field("name", &self.lanes.any().core.name)
+            .field("state", &self.lanes.any().core.gate.word().state)
             .finish_non_exhaustive()
     }
 }
 
 // ===== impl Judge =====
 
-/// What one service and its calls share: the circuit, and the user's part, which is how a result is
+/// What a call holds on to.
+pub(crate) type Held<C, R> = Arc<Lane<Judge<C, R>>>;
+
+/// What services and their calls share: the circuit, and the user's part, which is how a result is
 /// judged and what a refusal becomes.
-///
-/// Each service has its own, see [`Owner`]; the alignment keeps the reference count of one service off
-/// the cache line of another's.
-#[repr(align(128))]
 pub(crate) struct Judge<C, R> {
     pub(crate) core: Arc<Core>,
     pub(crate) classify: Arc<C>,

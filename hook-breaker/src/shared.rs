@@ -1,6 +1,6 @@
 use std::{sync::Arc, time::Instant};
 
-use hook_monitor::{Clock, Counters, Outcome, Rejected};
+use hook_monitor::{Clock, Counters, Lane, Outcome, Rejected};
 
 use crate::{
     circuit::Ticket,
@@ -89,16 +89,14 @@ impl Core {
 
 /// A way to hold on to a circuit for as long as a call takes.
 ///
-/// All handles share one `Core`, and so they share the line of memory in which its references are
-/// counted: two tasks that count there on every call take turns. Each service and each
-/// `CircuitBreaker` therefore has an `Arc` of its own around the shared one, and a call counts there.
+/// A call keeps its thread's [`Lane`] of what services and handles share, see [`hook_monitor::Lanes`].
 pub(crate) trait Owner {
     fn core(&self) -> &Core;
 }
 
-impl<T: Owner> Owner for Arc<T> {
+impl<T: Owner> Owner for Arc<Lane<T>> {
     #[inline]
     fn core(&self) -> &Core {
-        (**self).core()
+        (***self).core()
     }
 }

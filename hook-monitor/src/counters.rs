@@ -4,7 +4,7 @@ use std::{
 };
 
 /// Threads that count at the same time rarely share a stripe up to this many.
-const STRIPES: usize = 8;
+pub(crate) const STRIPES: usize = 8;
 
 /// `N` counters that many threads may raise at once for about two nanoseconds each.
 ///
@@ -69,7 +69,7 @@ impl<const N: usize> Counters<N> {
 
 /// The stripe this thread counts in: threads take turns in the order they first count.
 #[inline]
-fn stripe() -> usize {
+pub(crate) fn stripe() -> usize {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     thread_local!(static MINE: usize = NEXT.fetch_add(1, Relaxed) % STRIPES);
     // A destructor of another thread-local may count after ours is gone.

@@ -217,7 +217,7 @@ mod tests {
             for thread in 1..=4u64 {
                 let histogram = &histogram;
                 scope.spawn(move || {
-                    (0..1_000).for_each(|i| histogram.record(Duration::from_nanos(thread * i)))
+                    (0..1_000).for_each(|i| histogram.record(Duration::from_nanos(thread * i)));
                 });
             }
         });

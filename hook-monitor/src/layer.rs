@@ -1,0 +1,124 @@
+use std::{fmt, sync::Arc};
+
+use tower_layer::Layer;
+
+#[cfg(feature = "coarse-clock")]
+use crate::Clock;
+use crate::{CallMonitor, ErrorsAsFailures, Lanes, MonitorHandle, call::Share, service::Monitor};
+
+/// Counts every call of a service exactly once.
+///
+/// The figures are the layer's: every service it makes, every clone of it, and every layer its setters
+/// make of it count in the same place, however often `layer` is called. Figures of their own need a
+/// `MonitorLayer` of their own. See the [crate page](crate) for what is counted as what.
+///
+/// A monitor takes about 8 KiB, made once; a clone, a service and a call allocate nothing.
+pub struct MonitorLayer<C = ErrorsAsFailures> {
+    lanes: Lanes<Share<Arc<C>>>,
+}
+
+impl MonitorLayer {
+    /// A monitor called `name` in figures and listings, to which `Ok` is a success and `Err` a failure.
+    pub fn new(name: impl Into<Arc<str>>) -> Self {
+        CallMonitor::new(name).into()
+    }
+}
+
+impl<C> MonitorLayer<C> {
+    /// Judges results with `classify`: a [`Classify`](crate::Classify) or a closure
+    /// `Fn(Result<&Res, &Err>, Duration) -> Outcome`, whose arguments need their types written out.
+    ///
+    /// A panic in it counts the call as panicked, and goes on unwinding.
+    ///
+    /// ```
+    /// use hook_monitor::{MonitorLayer, Outcome};
+    /// use std::{io, time::Duration};
+    ///
+    /// let layer = MonitorLayer::new("files").classify_with(
+    ///     |result: Result<&Vec<u8>, &io::Error>, took: Duration| match result {
+    ///         Ok(_) if took > Duration::from_secs(2) => Outcome::Failure,
+    ///         Ok(_) => Outcome::Success,
+    ///         Err(err) if err.kind() == io::ErrorKind::NotFound => Outcome::Ignored,
+    ///         Err(_) => Outcome::Failure,
+    ///     },
+    /// );
+    /// # let _ = layer;
+    /// ```
+    #[must_use]
+    pub fn classify_with<D>(self, classify: D) -> MonitorLayer<D> {
+        let Share { tally, clock, .. } = self.lanes.any();
+        let (tally, judge) = (Arc::clone(tally), Arc::new(classify));
+        MonitorLayer {
+            lanes: Lanes::new(&Share {
+                tally,
+                clock: *clock,
+                judge,
+            }),
+        }
+    }
+
+    /// Reads time from the kernel's tick: a few nanoseconds a reading, exact to 1 to 10 ms, and deaf to
+    /// tokio's paused time. Default: tokio's clock.
+    ///
+    /// A call that takes less than a tick has a latency of zero most of the time, and of a tick otherwise:
+    /// the mean stays right, the quantiles below a tick do not.
+    #[cfg(feature = "coarse-clock")]
+    #[must_use]
+    pub fn coarse_clock(self) -> Self {
+        let Share { tally, judge, .. } = self.lanes.any();
+        let (tally, judge) = (Arc::clone(tally), Arc::clone(judge));
+        Self {
+            lanes: Lanes::new(&Share {
+                tally,
+                clock: Clock::coarse(),
+                judge,
+            }),
+        }
+    }
+
+    /// The figures, to look at.
+    pub fn handle(&self) -> MonitorHandle {
+        MonitorHandle::new(Arc::clone(&self.lanes.any().tally))
+    }
+}
+
+impl<S, C> Layer<S> for MonitorLayer<C> {
+    type Service = Monitor<S, C>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Monitor::new(inner, self.lanes.clone())
+    }
+}
+
+/// A layer that counts where `monitor` counts, for services and other code that share their figures.
+impl From<CallMonitor> for MonitorLayer {
+    fn from(monitor: CallMonitor) -> Self {
+        let Share { tally, clock, .. } = &*monitor.lanes.any();
+        let (tally, judge) = (Arc::clone(tally), Arc::new(ErrorsAsFailures));
+        Self {
+            lanes: Lanes::new(&Share {
+                tally,
+                clock: *clock,
+                judge,
+            }),
+        }
+    }
+}
+
+// By hand: the classifier is shared, so it need not be `Clone`.
+impl<C> Clone for MonitorLayer<C> {
+    fn clone(&self) -> Self {
+        Self {
+            lanes: self.lanes.clone(),
+        }
+    }
+}
+
+// By hand: a closure is not `Debug`.
+impl<C> fmt::Debug for MonitorLayer<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MonitorLayer")
+            .field("name", &self.lanes.any().tally.name)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,192 @@
+use std::{
+    sync::{
+        Arc,
+        atomic::{
+            Ordering::{Acquire, Release},
+            fence,
+        },
+    },
+    time::Duration,
+};
+
+use crate::{Counters, Histogram, Outcome};
+
+/// What one monitor has counted; what every service, call and handle of it shares.
+///
+/// Of each call, `start` is counted before its end, and whoever counts the end knows of the start.
+/// [`counts`](Tally::counts) reads the ends first, so it never sees an end without its start.
+#[derive(Debug)]
+pub(crate) struct Tally {
+    pub(crate) name: Arc<str>,
+    pub(crate) latency: Histogram,
+    calls: Counters<{ STARTED + 1 }>,
+}
+
+/// How a call ended. The number is its place in the counters; starts come after them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    Success,
+    Failure,
+    Ignored,
+    Cancelled,
+    Panicked,
+}
+
+const ENDS: usize = 5;
+const STARTED: usize = ENDS;
+
+/// The counters of one [`Tally`], read together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) started: u64,
+    pub(crate) ended: [u64; ENDS],
+}
+
+impl Tally {
+    pub(crate) fn new(name: Arc<str>) -> Self {
+        Self {
+            name,
+            latency: Histogram::new(),
+            calls: Counters::new(),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn start(&self) {
+        self.calls.add(STARTED, 1);
+    }
+
+    /// A call ended after `took`, which counts as latency if the call says anything about it.
+    #[inline]
+    pub(crate) fn finish(&self, outcome: Outcome, took: Duration) {
+        if outcome != Outcome::Ignored {
+            self.latency.record(took);
+        }
+        self.end(outcome.into());
+    }
+
+    #[inline]
+    pub(crate) fn end(&self, end: End) {
+        // Publishes the start with the end, for whoever reads the end. Free on x86.
+        fence(Release);
+        self.calls.add(end as usize, 1);
+    }
+
+    pub(crate) fn counts(&self) -> Counts {
+        let ended = std::array::from_fn(|end| self.calls.get(end));
+        // Every end that was seen has its start seen below.
+        fence(Acquire);
+        Counts {
+            started: self.calls.get(STARTED),
+            ended,
+        }
+    }
+}
+
+impl Counts {
+    pub(crate) fn of(&self, end: End) -> u64 {
+        self.ended[end as usize]
+    }
+
+    /// Calls under way: what makes the ends add up to the starts, now and after 2^64 calls.
+    pub(crate) fn in_flight(&self) -> u64 {
+        self.ended
+            .iter()
+            .fold(self.started, |rest, ended| rest.wrapping_sub(*ended))
+    }
+}
+
+impl End {
+    pub(crate) const ALL: [Self; ENDS] = [
+        Self::Success,
+        Self::Failure,
+        Self::Ignored,
+        Self::Cancelled,
+        Self::Panicked,
+    ];
+
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Failure => "failure",
+            Self::Ignored => "ignored",
+            Self::Cancelled => "cancelled",
+            Self::Panicked => "panicked",
+        }
+    }
+}
+
+impl From<Outcome> for End {
+    #[inline]
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Success => Self::Success,
+            Outcome::Failure => Self::Failure,
+            Outcome::Ignored => Self::Ignored,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::atomic::{AtomicBool, Ordering::Relaxed},
+        thread,
+    };
+
+    use super::*;
+
+    #[test]
+    fn each_end_is_counted_under_its_own_name() {
+        for (index, end) in End::ALL.into_iter().enumerate() {
+            let tally = Tally::new("test".into());
+            tally.start();
+            assert_eq!(tally.counts().in_flight(), 1);
+            tally.end(end);
+
+            let mut ended = [0; ENDS];
+            ended[index] = 1;
+            let counts = tally.counts();
+            assert_eq!(counts, Counts { started: 1, ended }, "{}", end.as_str());
+            assert_eq!(counts.in_flight(), 0);
+        }
+    }
+
+    #[test]
+    fn no_end_is_seen_without_its_start() {
+        let tally = Tally::new("test".into());
+        let done = AtomicBool::new(false);
+        thread::scope(|scope| {
+            // Nothing but starts and ends, so that many of them fall into each reading.
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    while !done.load(Relaxed) {
+                        tally.start();
+                        tally.end(End::Cancelled);
+                    }
+                });
+            }
+            let readings: Vec<_> = (0..20_000).map(|_| tally.counts()).collect();
+            done.store(true, Relaxed);
+            for counts in readings {
+                assert!(counts.started >= counts.of(End::Cancelled), "{counts:?}");
+            }
+        });
+        assert_eq!(tally.counts().in_flight(), 0);
+    }
+
+    #[test]
+    fn latency_is_that_of_successes_and_failures() {
+        for (outcome, recorded) in [
+            (Outcome::Success, 1),
+            (Outcome::Failure, 1),
+            (Outcome::Ignored, 0),
+        ] {
+            let tally = Tally::new("test".into());
+            tally.start();
+            tally.finish(outcome, Duration::from_secs(1));
+            assert_eq!(tally.latency.snapshot().count(), recorded, "{outcome:?}");
+            assert_eq!(tally.counts().of(outcome.into()), 1);
+        }
+    }
+}
