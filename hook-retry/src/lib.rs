@@ -1,1 +1,23 @@
 #![doc = include_str!("../README.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+pub mod backoff;
+mod decide;
+pub mod future;
+mod handle;
+mod layer;
+mod policy;
+mod random;
+pub mod request;
+mod run;
+mod service;
+mod session;
+
+pub use backoff::{Backoff, Exponential, Fixed, Linear, NoWait};
+pub use decide::{Attempt, Decide, RetryErrors, RetryIf, Verdict};
+pub use handle::{RetryHandle, Snapshot};
+pub use layer::RetryLayer;
+pub use policy::RetryPolicy;
+pub use service::Retry;
+
+pub use hook_monitor::{BoxError, Reason, Rejected};

@@ -1,0 +1,341 @@
+use std::{
+    fmt,
+    future::Future,
+    time::{Duration, Instant},
+};
+
+use hook_monitor::Clock;
+
+use crate::{
+    backoff::{Backoff, Exponential},
+    decide::{Attempt, Decide, RetryErrors, RetryIf, Verdict},
+    random::Seeds,
+    request::{ByClone, NoDeadline, Requests, Unchanged},
+    run::Run,
+};
+
+/// When to try again, how long to wait before, and when to leave it.
+///
+/// By default an error is retried up to 3 times, after waits of up to 100, 200 and 400 ms with full
+/// jitter, without a limit of total time. Give it to a [`RetryLayer`](crate::RetryLayer), or
+/// [`run`](RetryPolicy::run) something with it.
+///
+/// ```
+/// use hook_retry::{Exponential, RetryPolicy};
+/// use std::time::Duration;
+///
+/// let policy = RetryPolicy::new()
+///     .retries(5)
+///     .backoff(Exponential::from_millis(50).cap(Duration::from_secs(2)).equal_jitter())
+///     .max_elapsed(Duration::from_secs(10));
+/// ```
+#[derive(Clone)]
+#[must_use = "a policy does nothing by itself"]
+pub struct RetryPolicy<B = Exponential, C = RetryErrors, R = Requests> {
+    retries: u32,
+    backoff: B,
+    pub(crate) decide: C,
+    pub(crate) requests: R,
+    pub(crate) max_elapsed: Option<Duration>,
+    max_retry_after: Duration,
+    seeds: Seeds,
+    pub(crate) clock: Clock,
+}
+
+impl RetryPolicy {
+    /// The default policy.
+    pub fn new() -> Self {
+        Self {
+            retries: 3,
+            backoff: Exponential::default(),
+            decide: RetryErrors,
+            requests: Requests::default(),
+            max_elapsed: None,
+            max_retry_after: Duration::from_secs(5),
+            seeds: Seeds::default(),
+            clock: Clock::tokio(),
+        }
+    }
+}
+
+impl<B, C, R> RetryPolicy<B, C, R> {
+    /// How often a call is tried again, beside the first time. Default: 3; `u32::MAX` is without limit.
+    ///
+    /// With 0 neither the request nor the service is ever cloned.
+    pub const fn retries(mut self, retries: u32) -> Self {
+        self.retries = retries;
+        self
+    }
+
+    /// How long to wait before each retry. Default: [`Exponential::default`].
+    ///
+    /// Tokio's timer rounds waits up to the next millisecond; a wait of zero is none at all.
+    pub fn backoff<B2: Backoff>(self, backoff: B2) -> RetryPolicy<B2, C, R> {
+        RetryPolicy {
+            retries: self.retries,
+            backoff,
+            decide: self.decide,
+            requests: self.requests,
+            max_elapsed: self.max_elapsed,
+            max_retry_after: self.max_retry_after,
+            seeds: self.seeds,
+            clock: self.clock,
+        }
+    }
+
+    /// Decides after each attempt by its result, number and time. Default: [`RetryErrors`].
+    ///
+    /// A closure costs each call two looks at the clock, because it is told the time. Where that counts,
+    /// use [`retry_if`](RetryPolicy::retry_if) or implement [`Decide`].
+    ///
+    /// ```
+    /// use hook_retry::{Attempt, RetryPolicy, Verdict};
+    /// use std::{io, time::Duration};
+    ///
+    /// let policy = RetryPolicy::new().classify_with(|result: Result<&u16, &io::Error>, attempt: &Attempt| {
+    ///     match result {
+    ///         Ok(429) => Verdict::RetryAfter(Duration::from_secs(1)),
+    ///         Ok(503) if attempt.elapsed < Duration::from_secs(3) => Verdict::Retry,
+    ///         Ok(_) => Verdict::Stop,
+    ///         Err(err) => Verdict::of(err),
+    ///     }
+    /// });
+    /// ```
+    pub fn classify_with<F, Res, Err>(self, decide: F) -> RetryPolicy<B, F, R>
+    where
+        F: Fn(Result<&Res, &Err>, &Attempt) -> Verdict,
+    {
+        self.decide_by(decide)
+    }
+
+    /// Retries exactly what `is_worth_it` says yes to. It sees the result and nothing else, and replaces
+    /// the default's regard for refusals.
+    ///
+    /// ```
+    /// use hook_retry::RetryPolicy;
+    /// use std::io::{Error, ErrorKind};
+    ///
+    /// let policy = RetryPolicy::new().retry_if(|result: Result<&Vec<u8>, &Error>| {
+    ///     result.is_err_and(|err| err.kind() == ErrorKind::ConnectionReset)
+    /// });
+    /// ```
+    pub fn retry_if<F, Res, Err>(self, is_worth_it: F) -> RetryPolicy<B, RetryIf<F>, R>
+    where
+        F: Fn(Result<&Res, &Err>) -> bool,
+    {
+        self.decide_by(RetryIf(is_worth_it))
+    }
+
+    /// Decides by a [`Decide`] of your own.
+    pub fn decide_by<C2>(self, decide: C2) -> RetryPolicy<B, C2, R> {
+        RetryPolicy {
+            retries: self.retries,
+            backoff: self.backoff,
+            decide,
+            requests: self.requests,
+            max_elapsed: self.max_elapsed,
+            max_retry_after: self.max_retry_after,
+            seeds: self.seeds,
+            clock: self.clock,
+        }
+    }
+
+    /// The total time a call may have taken when a retry begins. Default: no limit.
+    ///
+    /// A wait that would reach it is not begun: the call ends at once with the result it has. An attempt
+    /// under way is not interrupted; that is a timeout's to do.
+    pub const fn max_elapsed(mut self, max_elapsed: Duration) -> Self {
+        self.max_elapsed = Some(max_elapsed);
+        self
+    }
+
+    /// The longest [`Verdict::RetryAfter`] that is waited for; a longer one ends the call at once with the
+    /// result it has. Default: 5 s. Does not limit the back-off, which has a cap of its own.
+    pub const fn max_retry_after(mut self, longest: Duration) -> Self {
+        self.max_retry_after = longest;
+        self
+    }
+
+    /// Makes jitter repeatable, for tests: the n-th call that waits gets the n-th sequence of waits.
+    ///
+    /// Clones of the policy draw from the same sequences. Without a seed each process has its own.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seeds = Seeds::from_seed(seed);
+        self
+    }
+
+    /// Reads time from the kernel's tick: a few nanoseconds a reading, exact to 1 to 10 ms, and deaf to
+    /// tokio's paused time. Default: tokio's clock. The waits themselves are tokio's in any case.
+    #[cfg(feature = "coarse-clock")]
+    pub fn coarse_clock(mut self) -> Self {
+        self.clock = Clock::coarse();
+        self
+    }
+
+    pub(crate) const fn max_retries(&self) -> u32 {
+        self.retries
+    }
+
+    pub(crate) const fn patience(&self) -> Duration {
+        self.max_retry_after
+    }
+
+    pub(crate) fn delays(&self) -> B::Delays
+    where
+        B: Backoff,
+    {
+        self.backoff.delays(self.seeds.draw())
+    }
+
+    fn requests<R2>(self, change: impl FnOnce(R) -> R2) -> RetryPolicy<B, C, R2> {
+        RetryPolicy {
+            retries: self.retries,
+            backoff: self.backoff,
+            decide: self.decide,
+            requests: change(self.requests),
+            max_elapsed: self.max_elapsed,
+            max_retry_after: self.max_retry_after,
+            seeds: self.seeds,
+            clock: self.clock,
+        }
+    }
+}
+
+/// Rules about requests. They are the layer's; [`run`](RetryPolicy::run) has no request, and a policy with
+/// such a rule has no `run`.
+impl<B, C, K, D, W> RetryPolicy<B, C, Requests<K, D, W>> {
+    /// Copies requests by a closure instead of `Clone`. A request for which it returns `None` goes through
+    /// once.
+    ///
+    /// The place to say what may be sent twice at all: `None` for a request that is not idempotent, or
+    /// has a body that can be read only once.
+    ///
+    /// ```
+    /// use hook_retry::RetryPolicy;
+    ///
+    /// struct Order { id: u64, is_new: bool }
+    ///
+    /// let policy = RetryPolicy::new().clone_with(|order: &Order| {
+    ///     (!order.is_new).then(|| Order { id: order.id, is_new: false })
+    /// });
+    /// ```
+    pub fn clone_with<F, Req>(self, keep: F) -> RetryPolicy<B, C, Requests<F, D, W>>
+    where
+        F: Fn(&Req) -> Option<Req>,
+    {
+        self.requests(|requests| Requests {
+            keep,
+            deadline: requests.deadline,
+            change: requests.change,
+        })
+    }
+
+    /// Asks each request once, when it arrives, until when its answer is wanted. Default: no deadline.
+    ///
+    /// A wait that would reach the deadline is not begun: the call ends at once with the result it has.
+    /// The first attempt is made in any case, and no attempt is interrupted; that is a timeout's to do.
+    /// Of this and [`max_elapsed`](RetryPolicy::max_elapsed) the earlier counts.
+    ///
+    /// ```
+    /// use hook_retry::RetryPolicy;
+    /// use std::time::Instant;
+    ///
+    /// #[derive(Clone)]
+    /// struct Query { text: String, wanted_until: Option<Instant> }
+    ///
+    /// let policy = RetryPolicy::new().deadline_by(|query: &Query| query.wanted_until);
+    /// ```
+    pub fn deadline_by<F, Req>(self, deadline: F) -> RetryPolicy<B, C, Requests<K, F, W>>
+    where
+        F: Fn(&Req) -> Option<Instant>,
+    {
+        self.requests(|requests| Requests {
+            keep: requests.keep,
+            deadline,
+            change: requests.change,
+        })
+    }
+
+    /// Changes a request before it is sent again; the closure is told the number of the attempt, 2 or
+    /// more. Default: it goes out as it came.
+    ///
+    /// Each retry starts from the request as it first came: changes do not add up.
+    ///
+    /// ```
+    /// use hook_retry::RetryPolicy;
+    ///
+    /// #[derive(Clone)]
+    /// struct Job { attempt: u32 }
+    ///
+    /// let policy = RetryPolicy::new().before_retry(|job: &mut Job, attempt| job.attempt = attempt);
+    /// ```
+    pub fn before_retry<F, Req>(self, change: F) -> RetryPolicy<B, C, Requests<K, D, F>>
+    where
+        F: Fn(&mut Req, u32),
+    {
+        self.requests(|requests| Requests {
+            keep: requests.keep,
+            deadline: requests.deadline,
+            change,
+        })
+    }
+}
+
+impl<B: Backoff, C> RetryPolicy<B, C, Requests<ByClone, NoDeadline, Unchanged>> {
+    /// Runs what `attempt` makes until the policy is content, without tower.
+    ///
+    /// `attempt` is told its number and the time since the first poll, and makes a new future each time.
+    /// Nothing happens until the returned future is polled.
+    ///
+    /// ```
+    /// use hook_retry::RetryPolicy;
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() {
+    /// let policy = RetryPolicy::new();
+    /// let answer = policy
+    ///     .run(|attempt| async move {
+    ///         if attempt.number < 3 { Err("not yet") } else { Ok(attempt.number) }
+    ///     })
+    ///     .await;
+    /// assert_eq!(answer, Ok(3));
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The error of the last attempt.
+    ///
+    /// # Panics
+    ///
+    /// When it has to wait outside a tokio runtime with its timer enabled.
+    ///
+    /// # Cancellation
+    ///
+    /// Dropping the future drops the attempt or the wait under way. Nothing is left behind.
+    pub fn run<F, Fut, T, E>(&self, attempt: F) -> Run<'_, B, C, F, Fut>
+    where
+        F: FnMut(Attempt) -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+        C: Decide<T, E>,
+    {
+        Run::new(self, attempt)
+    }
+}
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+// By hand: a closure is not `Debug`.
+impl<B, C, R> fmt::Debug for RetryPolicy<B, C, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RetryPolicy")
+            .field("retries", &self.retries)
+            .field("max_elapsed", &self.max_elapsed)
+            .field("max_retry_after", &self.max_retry_after)
+            .finish_non_exhaustive()
+    }
+}
