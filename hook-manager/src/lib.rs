@@ -1,1 +1,46 @@
 #![doc = include_str!("../README.md")]
+
+#[cfg(not(unix))]
+compile_error!("hook-manager runs hooks in process groups of their own, which needs a Unix system");
+
+mod builder;
+mod command;
+mod config;
+mod declared;
+mod error;
+pub mod event;
+pub mod hook;
+pub mod host;
+mod in_process;
+mod manager;
+pub mod matcher;
+mod merge;
+mod output;
+mod plan;
+mod policy;
+pub mod process;
+mod request;
+mod result;
+pub mod rule;
+mod slots;
+pub mod source;
+mod stack;
+
+pub use self::{
+    builder::HookManagerBuilder,
+    config::{BuildError, Config},
+    declared::Hook,
+    error::HookError,
+    event::HookEvent,
+    hook::{CacheKey, CacheRule, Handler, HookSpec, OnFailure, Origin},
+    manager::HookManager,
+    merge::Merged,
+    output::{Decision, HookOutput},
+    request::{HookRequest, InputError},
+    result::{Ended, EventReport, HookResult},
+};
+
+/// The repository's front page, whose examples are tests too.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct FrontPage;

@@ -1,0 +1,238 @@
+//! What each layer costs in a steady state, beside the bare service and the peers.
+
+use std::{hint::black_box, time::Duration};
+
+use benches::{Bare, Down, IsDown, call, drive};
+use criterion::{BenchmarkId, Criterion};
+use hook_breaker::CircuitBreakerLayer;
+use hook_cache::CacheLayer;
+use hook_monitor::{MonitorLayer, Rejected};
+use hook_pool::ConnectionPool;
+use hook_retry::{RetryLayer, RetryPolicy};
+use tokio::runtime::Runtime;
+use tower::{Layer, Service, ServiceBuilder, service_fn};
+
+const TR: &str = "tower-resilience 0.13";
+
+/// One line: calls of `service`, made and warmed up before the clock starts.
+fn line<S, Res>(c: &mut Criterion, group: &str, id: &str, mut service: S)
+where
+    S: Service<u64, Response = Res>,
+    S::Error: std::fmt::Debug,
+{
+    c.benchmark_group(group)
+        .bench_function(BenchmarkId::from_parameter(id), |b| {
+            b.iter(|| call(&mut service, black_box(7)).map_err(|_| ()));
+        });
+}
+
+fn monitor(c: &mut Criterion) {
+    line(c, "monitor", "bare", Bare);
+    line(
+        c,
+        "monitor",
+        "hook-monitor",
+        MonitorLayer::new("bench").layer(Bare),
+    );
+    line(
+        c,
+        "monitor",
+        "hook-monitor, coarse clock",
+        MonitorLayer::new("bench").coarse_clock().layer(Bare),
+    );
+}
+
+fn breaker(c: &mut Criterion) {
+    line(c, "breaker/closed", "bare", Bare);
+    line(
+        c,
+        "breaker/closed",
+        "hook-breaker",
+        CircuitBreakerLayer::new().layer(Bare),
+    );
+    let peer = tower_resilience::circuitbreaker::CircuitBreakerLayer::builder()
+        .build()
+        .expect("its defaults");
+    line(c, "breaker/closed", TR, peer.layer(Bare));
+
+    let answering = CircuitBreakerLayer::new()
+        .respond_with(|_: Rejected| 0)
+        .layer(Down);
+    line(c, "breaker/open", "hook-breaker, an answer", opened(answering));
+    line(
+        c,
+        "breaker/open",
+        "hook-breaker, an error",
+        opened(CircuitBreakerLayer::new().layer(Down)),
+    );
+    let peer = tower_resilience::circuitbreaker::CircuitBreakerLayer::builder()
+        .sliding_window_size(10)
+        .wait_duration_in_open(Duration::from_secs(3600))
+        .build()
+        .expect("sensible figures");
+    line(c, "breaker/open", TR, opened(peer.layer(Down)));
+}
+
+/// Calls until the circuit must be open.
+fn opened<S: Service<u64>>(mut service: S) -> S {
+    for _ in 0..100 {
+        let _ = call(&mut service, 0);
+    }
+    service
+}
+
+fn retry(c: &mut Criterion) {
+    line(c, "retry/first_try", "bare", Bare);
+    line(
+        c,
+        "retry/first_try",
+        "hook-retry",
+        RetryLayer::new(RetryPolicy::new()).layer(Bare),
+    );
+    line(
+        c,
+        "retry/first_try",
+        "tower 0.5",
+        tower::retry::RetryLayer::new(ThreeTries(3)).layer(Bare),
+    );
+    let peer = tower_resilience::retry::RetryLayer::<u64, u64, IsDown>::builder()
+        .max_attempts(4)
+        .exponential_backoff(Duration::from_millis(100))
+        .build();
+    line(
+        c,
+        "retry/first_try",
+        TR,
+        peer.layer(service_fn(|req: u64| std::future::ready(Ok::<_, IsDown>(req)))),
+    );
+}
+
+/// What a user of tower's retry writes.
+#[derive(Clone)]
+struct ThreeTries(u32);
+
+impl<E> tower::retry::Policy<u64, u64, E> for ThreeTries {
+    type Future = std::future::Ready<()>;
+
+    fn retry(&mut self, _req: &mut u64, result: &mut Result<u64, E>) -> Option<Self::Future> {
+        match result {
+            Err(_) if self.0 > 0 => {
+                self.0 -= 1;
+                Some(std::future::ready(()))
+            }
+            _ => None,
+        }
+    }
+
+    fn clone_request(&mut self, req: &u64) -> Option<u64> {
+        Some(*req)
+    }
+}
+
+fn cache(c: &mut Criterion) {
+    line(
+        c,
+        "cache/hit",
+        "hook-cache",
+        CacheLayer::keyed_by(|req: &u64| Some(*req)).layer(Bare),
+    );
+    let coarse = CacheLayer::keyed_by(|req: &u64| Some(*req)).coarse_clock();
+    line(c, "cache/hit", "hook-cache, coarse clock", coarse.layer(Bare));
+
+    let raw = quick_cache::sync::Cache::new(1_000);
+    raw.insert(7u64, 7u64);
+    c.benchmark_group("cache/hit")
+        .bench_function("quick_cache::get, no TTL, no statistics", |b| {
+            b.iter(|| raw.get(black_box(&7)));
+        });
+    let peer = tower_resilience::cache::CacheLayer::builder()
+        .max_size(1_000)
+        .ttl(Duration::from_secs(300))
+        .key_extractor(|req: &u64| *req)
+        .build()
+        .expect("sensible figures");
+    line(c, "cache/hit", TR, peer.layer(Bare));
+}
+
+fn pool(c: &mut Criterion) {
+    let ours = ConnectionPool::new(service_fn(|(): ()| std::future::ready(Ok::<_, IsDown>(1u64))), 10);
+    c.benchmark_group("pool/checkout")
+        .bench_function("hook-pool", |b| {
+            b.iter(|| *drive(ours.get(&())).expect("an idle connection"));
+        });
+
+    let peer: deadpool::managed::Pool<Connect> = deadpool::managed::Pool::builder(Connect)
+        .max_size(10)
+        .build()
+        .expect("no timeouts set");
+    c.benchmark_group("pool/checkout")
+        .bench_function("deadpool 0.13", |b| {
+            b.iter(|| *drive(peer.get()).expect("an idle connection"));
+        });
+}
+
+#[derive(Debug)]
+struct Connect;
+
+impl deadpool::managed::Manager for Connect {
+    type Type = u64;
+    type Error = IsDown;
+
+    async fn create(&self) -> Result<u64, IsDown> {
+        Ok(1)
+    }
+
+    async fn recycle(
+        &self,
+        _: &mut u64,
+        _: &deadpool::managed::Metrics,
+    ) -> deadpool::managed::RecycleResult<IsDown> {
+        Ok(())
+    }
+}
+
+fn stack(c: &mut Criterion) {
+    line(c, "stack", "bare", Bare);
+    // A pass-by cache: every call goes through all the layers, as a miss that is never stored would.
+    let ours = ServiceBuilder::new()
+        .layer(MonitorLayer::new("bench"))
+        .layer(CacheLayer::keyed_by(|_: &u64| None::<u64>))
+        .layer(RetryLayer::new(RetryPolicy::new()))
+        .layer(CircuitBreakerLayer::new())
+        .service(Bare);
+    line(c, "stack", "hook: monitor, cache, retry, breaker", ours);
+
+    let breaker = tower_resilience::circuitbreaker::CircuitBreakerLayer::builder()
+        .build()
+        .expect("its defaults");
+    let peer = tower_resilience::retry::RetryLayer::<u64, u64, _>::builder()
+        .max_attempts(4)
+        .build();
+    line(
+        c,
+        "stack",
+        "tower-resilience 0.13: retry, breaker",
+        peer.layer(breaker.layer(Bare)),
+    );
+}
+
+/// Everything runs inside a tokio runtime, as it would in a service.
+fn all(c: &mut Criterion) {
+    let runtime = Runtime::new().expect("a runtime");
+    let _inside = runtime.enter();
+    monitor(c);
+    breaker(c);
+    retry(c);
+    cache(c);
+    pool(c);
+    stack(c);
+}
+
+fn main() {
+    let mut criterion = Criterion::default()
+        .warm_up_time(Duration::from_secs(1))
+        .measurement_time(Duration::from_secs(2))
+        .configure_from_args();
+    all(&mut criterion);
+    criterion.final_summary();
+}

@@ -1,0 +1,144 @@
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+    process::ExitCode,
+    time::Duration,
+};
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+mod json;
+mod list;
+mod run;
+mod signals;
+mod table;
+
+/// Runs the lifecycle hooks of coding agents: guarded, timed, bounded, their decisions merged.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Run(RunArgs),
+    List(ListArgs),
+}
+
+/// Runs every hook of an event and answers with their merged decision
+///
+/// The event is read from standard input, or from the file named with --event.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Exit status:
+  --output host   the host's rules: 2 blocks, 1 is an error that stops nothing, 0 is neither
+  otherwise       2 blocked, 1 some hook failed, 0 all fine
+  64              the command line itself is wrong; 1 in host mode
+
+Examples:
+  hook-manager run PreToolUse < event.json
+  hook-manager run PostToolUse --project ~/src/app --event event.json --output json
+  hook-manager run Stop --settings ./hooks.json --deadline 60 < event.json")]
+struct RunArgs {
+    /// The event's name, such as PreToolUse; an unknown one is passed through
+    #[arg(value_name = "EVENT")]
+    event: String,
+    #[command(flatten)]
+    sources: SourceArgs,
+    /// Read the event from FILE instead of standard input
+    #[arg(long = "event", value_name = "FILE")]
+    input: Option<PathBuf>,
+    /// What to print: a table (default on a terminal), every result as JSON, or what the host
+    /// expects (default otherwise)
+    #[arg(long, value_enum)]
+    output: Option<Output>,
+    /// Wall-clock seconds for the whole event
+    #[arg(long, value_name = "SECONDS", default_value = "15", value_parser = seconds)]
+    deadline: Duration,
+    /// How many hooks run at once
+    #[arg(long, value_name = "N", default_value = "5")]
+    max_concurrent_hooks: usize,
+}
+
+/// Lists the hooks that were found, and what was ignored and why
+#[derive(Debug, clap::Args)]
+struct ListArgs {
+    #[command(flatten)]
+    sources: SourceArgs,
+    /// What to print
+    #[arg(long, value_enum, default_value = "table")]
+    output: ListOutput,
+}
+
+#[derive(Debug, clap::Args)]
+struct SourceArgs {
+    /// The project, whose .claude/settings.json and .claude/settings.local.json are read
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    project: PathBuf,
+    /// Another settings file to read hooks from; may be given several times
+    #[arg(long, value_name = "FILE")]
+    settings: Vec<PathBuf>,
+    /// A directory of hooks that are found by file name, such as pre_tool__guard.py
+    #[arg(long, value_name = "DIR")]
+    hooks_dir: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// One line a hook
+    Table,
+    /// Every result in full
+    Json,
+    /// What the host expects on standard output and as exit status
+    Host,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum ListOutput {
+    /// One line a hook
+    Table,
+    /// Everything in full
+    Json,
+}
+
+/// Exit status for a wrong command line: `EX_USAGE` of sysexits. Never 2, which would block.
+const USAGE: u8 = 64;
+
+pub(crate) fn main() -> ExitCode {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(err) => {
+            let _ = err.print();
+            return ExitCode::from(if err.use_stderr() { USAGE } else { 0 });
+        }
+    };
+    match args.command {
+        Command::Run(args) => run::main(args),
+        Command::List(args) => list::main(&args),
+    }
+}
+
+/// Prints to standard output. A reader that went away is no error of ours.
+fn print(text: &str) {
+    if text.is_empty() {
+        return;
+    }
+    let mut out = io::stdout().lock();
+    let newline = if text.ends_with('\n') { "" } else { "\n" };
+    let _ = write!(out, "{text}{newline}").and_then(|()| out.flush());
+}
+
+/// Prints a diagnostic to standard error.
+fn complain(text: impl std::fmt::Display) {
+    let _ = writeln!(io::stderr().lock(), "hook-manager: {text}");
+}
+
+/// Seconds, with fractions, above zero and at most a day.
+fn seconds(text: &str) -> Result<Duration, String> {
+    match text.parse::<f64>() {
+        Ok(seconds) if seconds > 0.0 && seconds <= 86_400.0 => Ok(Duration::from_secs_f64(seconds)),
+        _ => Err("expected seconds above 0 and up to 86400, such as 15 or 0.5".into()),
+    }
+}

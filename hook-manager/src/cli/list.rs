@@ -1,0 +1,140 @@
+use std::process::ExitCode;
+
+use hook_manager::{Handler, HookManager, HookSpec, Origin};
+use serde_json::{Value, json};
+
+use super::{ListArgs, ListOutput, complain, json::origin, print, run::with_sources, table};
+
+pub(super) fn main(args: &ListArgs) -> ExitCode {
+    let manager = match with_sources(&args.sources).build() {
+        Ok(manager) => manager,
+        Err(err) => {
+            complain(err);
+            return ExitCode::from(1);
+        }
+    };
+    print(&match args.output {
+        ListOutput::Table => text(&manager),
+        ListOutput::Json => json(&manager),
+    });
+    let usable =
+        manager.broken_hooks().next().is_none() && !manager.problems().iter().any(|one| one.is_error());
+    ExitCode::from(u8::from(!usable))
+}
+
+fn text(manager: &HookManager) -> String {
+    let titles = [
+        "EVENT",
+        "HOOK",
+        "MATCHER",
+        "TIMEOUT",
+        "ON FAILURE",
+        "GUARD",
+        "RUNS",
+        "SOURCE",
+    ];
+    let mut rows = vec![titles.map(str::to_owned).to_vec()];
+    let mut hooks: Vec<&HookSpec> = manager.hooks().collect();
+    hooks.sort_by(|a, b| a.event.cmp(&b.event));
+    rows.extend(hooks.into_iter().map(row));
+    let mut text = match rows.len() {
+        1 => "no hooks were found\n".to_owned(),
+        _ => table::columns(&rows),
+    };
+    for hook in manager.broken_hooks() {
+        let (name, event, reason) = (table::line(&hook.name), &hook.event, table::line(&hook.reason));
+        text.push_str(&format!(
+            "\nunusable: {name} ({event}), {}: {reason}",
+            place(&hook.origin)
+        ));
+    }
+    for problem in manager.problems() {
+        text.push_str(&format!("\n{}", table::line(&problem.to_string())));
+    }
+    text
+}
+
+fn row(hook: &HookSpec) -> Vec<String> {
+    let matcher = match hook.matcher.text() {
+        "" => "*",
+        text => text,
+    };
+    let condition = hook
+        .condition
+        .as_ref()
+        .map(|rule| format!(" if {rule}"))
+        .unwrap_or_default();
+    let mut runs = runs(&hook.handler);
+    for (flag, word) in [
+        (hook.background, "async"),
+        (hook.idempotent, "retried"),
+        (hook.cache.is_some(), "cached"),
+    ] {
+        if flag {
+            runs.push_str(&format!(" ({word})"));
+        }
+    }
+    vec![
+        table::line(hook.event.as_str()),
+        table::line(&hook.name),
+        table::line(&format!("{matcher}{condition}")),
+        table::time(hook.effective_timeout()),
+        hook.effective_on_failure().to_string(),
+        if hook.is_guard() { "yes" } else { "no" }.to_owned(),
+        shorten(&table::line(&runs)),
+        place(&hook.origin),
+    ]
+}
+
+fn runs(handler: &Handler) -> String {
+    match handler {
+        Handler::Shell { command, .. } => command.clone(),
+        Handler::Exec { program, args } => [std::slice::from_ref(program), args].concat().join(" "),
+        other => format!("{other}: left to the host"),
+    }
+}
+
+fn shorten(text: &str) -> String {
+    match text.chars().count() {
+        0..=60 => text.to_owned(),
+        _ => text.chars().take(59).chain(['…']).collect(),
+    }
+}
+
+fn place(origin: &Origin) -> String {
+    table::line(&origin.to_string())
+}
+
+fn json(manager: &HookManager) -> String {
+    let hooks: Vec<Value> = manager
+        .hooks()
+        .map(|hook| {
+            json!({
+                "event": hook.event.as_str(),
+                "hook": &*hook.name,
+                "matcher": hook.matcher.text(),
+                "if": hook.condition.as_ref().map(ToString::to_string),
+                "runs": runs(&hook.handler),
+                "timeout_s": hook.effective_timeout().as_secs_f64(),
+                "on_failure": hook.effective_on_failure().to_string(),
+                "guard": hook.is_guard(),
+                "async": hook.background,
+                "idempotent": hook.idempotent,
+                "cached": hook.cache.is_some(),
+                "source": origin(&hook.origin),
+            })
+        })
+        .collect();
+    let broken: Vec<Value> = manager.broken_hooks().map(|hook| {
+        json!({ "event": hook.event.as_str(), "hook": &*hook.name, "reason": hook.reason, "source": origin(&hook.origin) })
+    }).collect();
+    let problems: Vec<Value> = manager
+        .problems()
+        .iter()
+        .map(|one| json!(one.to_string()))
+        .collect();
+    format!(
+        "{:#}",
+        json!({ "hooks": hooks, "unusable": broken, "problems": problems })
+    )
+}

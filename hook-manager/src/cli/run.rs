@@ -1,0 +1,192 @@
+use std::{
+    fs::File,
+    io::{self, IsTerminal, Read},
+    path::Path,
+    process::ExitCode,
+    sync::mpsc,
+    thread,
+    time::Duration,
+};
+
+use hook_manager::{
+    EventReport, HookEvent, HookManager, HookRequest, OnFailure,
+    host::{self, HostReply},
+    process,
+};
+use tokio::{runtime, select};
+
+use super::{Output, RunArgs, SourceArgs, complain, json, print, signals::Signals, table};
+
+/// More than any event a host sends; reading stops there rather than at the end of memory.
+const INPUT_LIMIT: u64 = 256 * 1024 * 1024;
+
+pub(super) fn main(args: RunArgs) -> ExitCode {
+    let output = args.output.unwrap_or(match io::stdout().is_terminal() {
+        true => Output::Table,
+        false => Output::Host,
+    });
+    let event = HookEvent::from(args.event.as_str());
+    if let HookEvent::Other(name) = &event {
+        complain(format_args!(
+            "note: {name} is not an event this version knows; it is passed through"
+        ));
+    }
+    let manager = match manager(&args) {
+        Ok(manager) => manager,
+        Err(err) => return ours(output, None, &event, err),
+    };
+    for problem in manager.problems().iter().filter(|problem| problem.is_error()) {
+        complain(problem);
+    }
+    let req = match read(args.input.as_deref(), args.deadline).and_then(|bytes| {
+        HookRequest::parse(event.clone(), bytes)
+            .map_err(|err| format!("{}, {err}", source(args.input.as_deref())))
+    }) {
+        Ok(req) => req,
+        Err(err) => return ours(output, Some(&manager), &event, err),
+    };
+    if let Some(other) = req
+        .field("/hook_event_name")
+        .filter(|name| *name != event.as_str())
+    {
+        complain(format_args!(
+            "note: the input's hook_event_name is {other}; it is run as {event}, as asked"
+        ));
+    }
+    let runtime = match runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(err) => return ours(output, Some(&manager), &event, format!("no runtime: {err}")),
+    };
+    // From here on, whatever a hook starts and leaves behind is ours to end.
+    if let Err(err) = process::adopt_orphans() {
+        complain(format_args!(
+            "note: what a hook detaches from its group cannot be ended: {err}"
+        ));
+    }
+    let code = runtime.block_on(async {
+        let mut signals = Signals::new();
+        select! {
+            report = manager.execute(req) => answer(output, &manager, &report),
+            signal = signals.next() => {
+                complain(format_args!("ended by signal {signal}, and so are the hooks"));
+                128 + signal
+            }
+        }
+    });
+    runtime.block_on(manager.shutdown());
+    ExitCode::from(code)
+}
+
+fn manager(args: &RunArgs) -> Result<HookManager, String> {
+    with_sources(&args.sources)
+        .deadline(args.deadline)
+        .max_concurrent_hooks(args.max_concurrent_hooks)
+        .build()
+        .map_err(|err| err.to_string())
+}
+
+pub(super) fn with_sources(args: &SourceArgs) -> hook_manager::HookManagerBuilder {
+    let builder = HookManager::builder().project(&args.project);
+    let builder = args
+        .settings
+        .iter()
+        .fold(builder, |builder, file| builder.settings(file));
+    match &args.hooks_dir {
+        Some(dir) => builder.hooks_dir(dir),
+        None => builder,
+    }
+}
+
+/// Prints the report and says how to end.
+fn answer(output: Output, manager: &HookManager, report: &EventReport) -> u8 {
+    match output {
+        Output::Host => {
+            for (result, err) in report.failures() {
+                complain(format_args!("hook {}: {err}", result.hook));
+            }
+            let HostReply {
+                stdout, stderr, code, ..
+            } = host::reply(report);
+            if !stderr.is_empty() {
+                eprintln!("{stderr}");
+            }
+            print(&stdout);
+            code
+        }
+        Output::Json => {
+            print(&json::report(report));
+            status(manager, report)
+        }
+        Output::Table => {
+            print(&table::report(report));
+            status(manager, report)
+        }
+    }
+}
+
+/// 0, 1, 2: all fine, some hook failed, blocked.
+fn status(manager: &HookManager, report: &EventReport) -> u8 {
+    let failed =
+        report.failures().next().is_some() || manager.problems().iter().any(|problem| problem.is_error());
+    match (report.is_blocked(), failed) {
+        (true, _) => 2,
+        (false, true) => 1,
+        (false, false) => 0,
+    }
+}
+
+/// An error of our own. For the host it blocks nothing, unless a hook of this event is declared to
+/// block when it fails: then not having been run is such a failure.
+fn ours(
+    output: Output,
+    manager: Option<&HookManager>,
+    event: &HookEvent,
+    err: impl std::fmt::Display,
+) -> ExitCode {
+    complain(err);
+    let blocks =
+        |hook: &&hook_manager::HookSpec| hook.event == *event && hook.on_failure == Some(OnFailure::Block);
+    let blocking = manager.and_then(|manager| manager.hooks().find(blocks));
+    match (output, blocking) {
+        (Output::Host, Some(hook)) => {
+            complain(format_args!(
+                "blocked: hook {} could not be run, and it is declared to block then",
+                hook.name
+            ));
+            ExitCode::from(2)
+        }
+        _ => ExitCode::from(1),
+    }
+}
+
+fn source(file: Option<&Path>) -> String {
+    file.map_or_else(|| "standard input".to_owned(), |file| file.display().to_string())
+}
+
+fn read(file: Option<&Path>, patience: Duration) -> Result<Vec<u8>, String> {
+    let told = |err: io::Error| format!("{}: {err}, expected an event as JSON", source(file));
+    if let Some(file) = file {
+        return take(File::open(file).map_err(told)?).map_err(told);
+    }
+    if io::stdin().is_terminal() {
+        return Err("standard input is a terminal; expected an event as JSON: pipe it in, or name it with --event FILE".into());
+    }
+    // A thread of its own: whoever holds the other end may never close it.
+    let (send, receive) = mpsc::channel();
+    thread::spawn(move || send.send(take(io::stdin().lock())));
+    match receive.recv_timeout(patience) {
+        Ok(read) => read.map_err(told),
+        Err(_) => Err(format!(
+            "standard input: still open after {patience:?}; expected an event as JSON, and its end"
+        )),
+    }
+}
+
+fn take(from: impl Read) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    from.take(INPUT_LIMIT + 1).read_to_end(&mut bytes)?;
+    match bytes.len() as u64 > INPUT_LIMIT {
+        true => Err(io::Error::other(format!("is over {INPUT_LIMIT} bytes"))),
+        false => Ok(bytes),
+    }
+}

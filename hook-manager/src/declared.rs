@@ -1,0 +1,202 @@
+use std::{future::Future, sync::Arc, time::Duration};
+
+use hook_monitor::BoxError;
+use tower::{Service, ServiceExt, service_fn, util::BoxCloneSyncService};
+
+use crate::{
+    config::BuildError,
+    event::HookEvent,
+    hook::{CacheRule, Handler, HookSpec, OnFailure, Origin, Shell},
+    in_process::UserService,
+    matcher::Matcher,
+    output::HookOutput,
+    request::HookRequest,
+    rule::Rule,
+};
+
+/// A hook declared in code.
+///
+/// ```
+/// use hook_manager::{Hook, HookEvent, HookManager, HookOutput, HookRequest};
+///
+/// let no_sudo = Hook::function("no-sudo", HookEvent::PreToolUse, |req: HookRequest| async move {
+///     match req.field("/tool_input/command") {
+///         Some(command) if command.starts_with("sudo ") => Ok(HookOutput::deny("no sudo here")),
+///         _ => Ok::<_, std::io::Error>(HookOutput::none()),
+///     }
+/// });
+/// let manager = HookManager::builder().hook(no_sudo.matching("Bash").guard()).build()?;
+/// # Ok::<(), hook_manager::BuildError>(())
+/// ```
+#[derive(Debug)]
+#[must_use]
+pub struct Hook {
+    name: String,
+    event: HookEvent,
+    what: What,
+    matcher: String,
+    condition: Option<String>,
+    timeout: Option<Duration>,
+    on_failure: Option<OnFailure>,
+    guard: Option<bool>,
+    idempotent: bool,
+    cache: Option<CacheRule>,
+}
+
+#[derive(Debug)]
+enum What {
+    Program(Handler),
+    Service(UserService),
+}
+
+impl Hook {
+    /// A program and its arguments, started without a shell.
+    pub fn program<A: Into<String>>(
+        name: impl Into<String>,
+        event: HookEvent,
+        program: impl Into<String>,
+        args: impl IntoIterator<Item = A>,
+    ) -> Self {
+        let args = args.into_iter().map(Into::into).collect();
+        Self::new(
+            name.into(),
+            event,
+            What::Program(Handler::Exec {
+                program: program.into(),
+                args,
+            }),
+        )
+    }
+
+    /// A command line for `sh -c`.
+    pub fn shell(name: impl Into<String>, event: HookEvent, command: impl Into<String>) -> Self {
+        let handler = Handler::Shell {
+            command: command.into(),
+            shell: Shell::Sh,
+        };
+        Self::new(name.into(), event, What::Program(handler))
+    }
+
+    /// An asynchronous function of this process. It must not block its thread.
+    pub fn function<F, Fut, E>(name: impl Into<String>, event: HookEvent, function: F) -> Self
+    where
+        F: FnMut(HookRequest) -> Fut + Clone + Send + Sync + 'static,
+        Fut: Future<Output = Result<HookOutput, E>> + Send + 'static,
+        E: Into<BoxError> + 'static,
+    {
+        Self::service(name, event, service_fn(function))
+    }
+
+    /// A service of this process: anything tower can build, with layers of your own.
+    pub fn service<S>(name: impl Into<String>, event: HookEvent, service: S) -> Self
+    where
+        S: Service<HookRequest, Response = HookOutput> + Clone + Send + Sync + 'static,
+        S::Error: Into<BoxError> + 'static,
+        S::Future: Send + 'static,
+    {
+        let service = BoxCloneSyncService::new(service.map_err(Into::into));
+        Self::new(name.into(), event, What::Service(service))
+    }
+
+    fn new(name: String, event: HookEvent, what: What) -> Self {
+        Self {
+            name,
+            event,
+            what,
+            matcher: String::new(),
+            condition: None,
+            timeout: None,
+            on_failure: None,
+            guard: None,
+            idempotent: false,
+            cache: None,
+        }
+    }
+
+    /// Runs only where this matcher matches, in the settings files' own syntax; otherwise always.
+    pub fn matching(mut self, matcher: impl Into<String>) -> Self {
+        self.matcher = matcher.into();
+        self
+    }
+
+    /// Runs only for tool calls that this permission rule covers, such as `Bash(git *)`.
+    pub fn only_if(mut self, rule: impl Into<String>) -> Self {
+        self.condition = Some(rule.into());
+        self
+    }
+
+    /// The time one attempt may take; by default the event's documented one.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// What a failure of this hook means for the action. By default `Ask` for guards of tool calls,
+    /// `Allow` for all others.
+    pub fn on_failure(mut self, policy: OnFailure) -> Self {
+        self.on_failure = Some(policy);
+        self
+    }
+
+    /// Runs before hooks that are no guards, whatever their names.
+    pub fn guard(mut self) -> Self {
+        self.guard = Some(true);
+        self
+    }
+
+    /// May be run again after a failure: running twice does no more than running once.
+    pub fn idempotent(mut self) -> Self {
+        self.idempotent = true;
+        self
+    }
+
+    /// Its answer may be kept and given again for an equal input.
+    pub fn cached(mut self, rule: CacheRule) -> Self {
+        self.cache = Some(rule);
+        self
+    }
+
+    pub(crate) fn into_spec(self) -> Result<(HookSpec, Option<UserService>), BuildError> {
+        let bad = |problem: String| BuildError::Hook {
+            hook: self.name.clone(),
+            problem,
+        };
+        if self.name.trim().is_empty() || self.name.chars().any(char::is_control) {
+            return Err(bad("its name: expected visible text".into()));
+        }
+        if self.timeout.is_some_and(|timeout| timeout.is_zero()) {
+            return Err(bad("timeout: expected more than zero, found 0".into()));
+        }
+        let matcher = Matcher::new(&self.event, &self.matcher).map_err(|err| bad(err.to_string()))?;
+        let condition = match &self.condition {
+            Some(_) if !self.event.spec().is_tool_event => {
+                return Err(bad(format!(
+                    "only_if: expected an event about a tool, found {}",
+                    self.event
+                )));
+            }
+            Some(text) => Some(Rule::parse(text).map_err(|err| bad(err.to_string()))?),
+            None => None,
+        };
+        let (handler, service) = match self.what {
+            What::Program(handler) => (handler, None),
+            What::Service(service) => (Handler::InProcess, Some(service)),
+        };
+        let spec = HookSpec {
+            name: Arc::from(self.name),
+            event: self.event,
+            matcher,
+            condition,
+            handler,
+            timeout: self.timeout,
+            on_failure: self.on_failure,
+            guard: self.guard,
+            idempotent: self.idempotent,
+            cache: self.cache,
+            background: false,
+            status_message: None,
+            origin: Origin::builder(),
+        };
+        Ok((spec, service))
+    }
+}

@@ -1,0 +1,73 @@
+//! A hook that is a service of this process.
+
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use futures::future::BoxFuture;
+use hook_monitor::BoxError;
+use tokio::{sync::Semaphore, time};
+use tower::{Service, ServiceExt, util::BoxCloneSyncService};
+
+use crate::{
+    error::HookError,
+    output::HookOutput,
+    request::HookRequest,
+    slots::{Turn, turn},
+};
+
+/// A user's service, its type forgotten.
+pub(crate) type UserService = BoxCloneSyncService<HookRequest, HookOutput, BoxError>;
+
+/// The innermost service of an in-process hook's stack: a turn, a deadline, the user's service.
+#[derive(Clone, Debug)]
+pub(crate) struct InProcessHook {
+    pub(crate) inner: UserService,
+    pub(crate) timeout: Duration,
+    pub(crate) slots: Arc<Semaphore>,
+}
+
+impl Service<HookRequest> for InProcessHook {
+    type Response = Arc<HookOutput>;
+    type Error = HookError;
+    // The user's service is boxed already; this wraps its wait for a turn around it.
+    type Future = BoxFuture<'static, Result<Arc<HookOutput>, HookError>>;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), HookError>> {
+        // Its readiness is awaited within its turn and its timeout, like everything it does.
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, req: HookRequest) -> Self::Future {
+        let Self {
+            inner,
+            timeout,
+            slots,
+        } = self.clone();
+        Box::pin(async move {
+            let Turn {
+                permit: _permit,
+                timeout,
+                by_deadline,
+            } = turn(&slots, &req, timeout).await?;
+            match time::timeout(timeout, inner.oneshot(req)).await {
+                Ok(Ok(output)) => Ok(Arc::new(output)),
+                Ok(Err(err)) => Err(own(err)),
+                Err(_) => Err(HookError::TimedOut {
+                    after: timeout,
+                    by_deadline,
+                }),
+            }
+        })
+    }
+}
+
+/// A user's error in our words: a [`HookError`] as it is, anything else by what it says.
+fn own(err: BoxError) -> HookError {
+    match err.downcast::<HookError>() {
+        Ok(err) => *err,
+        Err(err) => HookError::Failed(err.to_string().into()),
+    }
+}

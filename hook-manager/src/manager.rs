@@ -1,0 +1,231 @@
+use std::{collections::HashSet, fmt, sync::Arc, time::Duration};
+
+use futures::future::join_all;
+use hook_monitor::Source;
+use tokio::{sync::Semaphore, time::Instant};
+
+use crate::{
+    builder::HookManagerBuilder,
+    command::{CommandHook, Parts},
+    config::{self, Config},
+    hook::{Handler, HookSpec},
+    in_process::{InProcessHook, UserService},
+    merge::merge,
+    plan::{Entry, Planned, Way},
+    process::{self, Limits},
+    request::HookRequest,
+    result::{EventReport, HookResult},
+    source::{BrokenHook, Loaded, Problem},
+    stack,
+};
+
+/// Runs the hooks of events: each in its own stack, all within one deadline, to one merged answer.
+///
+/// Cheap to clone; clones share everything. See the [crate page](crate) for what happens to an event.
+///
+/// ```
+/// use hook_manager::{Decision, Hook, HookEvent, HookManager, HookRequest};
+///
+/// # tokio::runtime::Runtime::new().map(|rt| rt.block_on(async {
+/// let guard = Hook::shell("no-env", HookEvent::PreToolUse, "grep -q '\\.env' && exit 2; true").guard();
+/// let manager = HookManager::builder().hook(guard).build()?;
+///
+/// let input = br#"{"tool_name": "Read", "tool_input": {"file_path": ".env"}}"#;
+/// let report = manager.execute(HookRequest::parse(HookEvent::PreToolUse, input)?).await;
+/// assert_eq!(report.merged.decision, Decision::Deny);
+/// # manager.shutdown().await;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).expect("the example above works"));
+/// ```
+#[derive(Clone)]
+pub struct HookManager(Arc<Inner>);
+
+struct Inner {
+    config: Arc<Config>,
+    slots: Arc<Semaphore>,
+    entries: Vec<Entry>,
+    problems: Vec<Problem>,
+}
+
+impl HookManager {
+    /// A manager with defaults and no hooks, to be told what it should have.
+    pub fn builder() -> HookManagerBuilder {
+        HookManagerBuilder::default()
+    }
+
+    pub(crate) fn new(
+        config: Arc<Config>,
+        declared: Vec<(HookSpec, Option<UserService>)>,
+        loaded: Loaded,
+    ) -> Self {
+        let slots = Arc::new(Semaphore::new(config.max_concurrent_hooks));
+        let own = declared
+            .into_iter()
+            .map(|(spec, service)| hook(spec, service, &config, &slots));
+        let found = loaded
+            .hooks
+            .into_iter()
+            .map(|spec| hook(spec, None, &config, &slots));
+        let broken = loaded.broken.into_iter().map(Entry::Broken);
+        let entries = own.chain(found).chain(broken).collect();
+        let problems = config::worst_first(loaded.problems);
+        Self(Arc::new(Inner {
+            config,
+            slots,
+            entries,
+            problems,
+        }))
+    }
+
+    /// The hooks that can be used, in declared order.
+    pub fn hooks(&self) -> impl Iterator<Item = &HookSpec> {
+        self.0.entries.iter().filter_map(|entry| match entry {
+            Entry::Hook { spec, .. } => Some(&**spec),
+            Entry::Broken(_) => None,
+        })
+    }
+
+    /// The hooks that are declared but cannot be used. At their event each yields a failure.
+    pub fn broken_hooks(&self) -> impl Iterator<Item = &BrokenHook> {
+        self.0.entries.iter().filter_map(|entry| match entry {
+            Entry::Broken(hook) => Some(hook),
+            Entry::Hook { .. } => None,
+        })
+    }
+
+    /// What is wrong with the sources of hooks, or at least worth knowing, worst first.
+    pub fn problems(&self) -> &[Problem] {
+        &self.0.problems
+    }
+
+    /// The figures this manager works with.
+    pub fn config(&self) -> &Config {
+        &self.0.config
+    }
+
+    /// The layers of every hook's stack, outermost first: what each has counted, and its health.
+    /// A hook's layers bear the hook's name.
+    pub fn layers(&self) -> impl Iterator<Item = &dyn Source> {
+        self.0
+            .entries
+            .iter()
+            .flat_map(|entry| match entry {
+                Entry::Hook {
+                    way: Way::Run { layers, .. },
+                    ..
+                } => layers.as_slice(),
+                _ => &[],
+            })
+            .map(|layer| &**layer)
+    }
+
+    /// Runs every hook that is for this event and merges their answers.
+    ///
+    /// All hooks start at once, guards first, as far as [`max_concurrent_hooks`] lets them; a denial
+    /// does not stop the others. The report has one result a hook, in declared order, also for a hook
+    /// that did not run. Without hooks for the event it is empty.
+    ///
+    /// # Cancellation
+    ///
+    /// Dropping the future ends the hooks that run: processes are terminated with their groups, in the
+    /// background. [`shutdown`](Self::shutdown) waits for that.
+    ///
+    /// [`max_concurrent_hooks`]: crate::HookManagerBuilder::max_concurrent_hooks
+    pub async fn execute(&self, req: HookRequest) -> EventReport {
+        let req = req.within(self.0.config.project.as_deref());
+        let started = Instant::now();
+        let deadline = started + self.0.config.deadline;
+        let mut planned: Vec<(usize, Planned<'_>)> = self.plan(&req).into_iter().enumerate().collect();
+        // Guards take their slots first: the sort is stable and the slots are first come, first served.
+        planned.sort_by_key(|(_, hook)| !hook.guard);
+        let runs = planned.into_iter().map(|(at, hook)| {
+            let req = req.for_one_hook(deadline.into_std());
+            async move { (at, hook.run(req, started, deadline).await) }
+        });
+        let mut results = join_all(runs).await;
+        results.sort_by_key(|(at, _)| *at);
+        let results: Vec<HookResult> = results.into_iter().map(|(_, result)| result).collect();
+        EventReport {
+            event: req.event().clone(),
+            project: self.0.config.project.clone(),
+            merged: merge(req.input().get("tool_input"), &results),
+            results,
+            took: started.elapsed(),
+        }
+    }
+
+    /// Takes no more hooks in, and waits until every process that is being ended is gone.
+    ///
+    /// Hooks that wait for a slot end as cancelled; those that run go on to their own end. Returns the
+    /// number of process groups that are still there after the grace period.
+    pub async fn shutdown(&self) -> usize {
+        self.0.slots.close();
+        process::quiesce(self.0.config.grace + Duration::from_secs(1)).await
+    }
+
+    /// The hooks for a request, in declared order, each handler once.
+    fn plan(&self, req: &HookRequest) -> Vec<Planned<'_>> {
+        let mut seen = HashSet::new();
+        let of_event = self.0.entries.iter().filter(|entry| entry.event() == req.event());
+        of_event.filter_map(|entry| entry.plan(req, &mut seen)).collect()
+    }
+}
+
+fn hook(spec: HookSpec, service: Option<UserService>, config: &Arc<Config>, slots: &Arc<Semaphore>) -> Entry {
+    let timeout = spec.effective_timeout();
+    let slots = Arc::clone(slots);
+    let stack = match (service, &spec.handler) {
+        (Some(inner), _) => stack::build(
+            &spec,
+            config,
+            InProcessHook {
+                inner,
+                timeout,
+                slots,
+            },
+        ),
+        (None, Handler::Shell { .. } | Handler::Exec { .. }) => {
+            let limits = Limits {
+                timeout,
+                grace: config.grace,
+                stdout: config.output_limit,
+                stderr: config.output_limit,
+                ..Limits::default()
+            };
+            let (handler, project) = (spec.handler.clone(), config.project.clone());
+            stack::build(
+                &spec,
+                config,
+                CommandHook::new(Parts {
+                    handler,
+                    project,
+                    timeout,
+                    limits,
+                    slots,
+                }),
+            )
+        }
+        (None, handler) => {
+            let why = format!("only the host can run a {handler} hook").into();
+            return Entry::Hook {
+                spec: Box::new(spec),
+                way: Way::HostOnly { why },
+            };
+        }
+    };
+    Entry::Hook {
+        spec: Box::new(spec),
+        way: Way::Run {
+            service: stack.service,
+            layers: stack.layers,
+        },
+    }
+}
+
+impl fmt::Debug for HookManager {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HookManager")
+            .field("config", &self.0.config)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,30 @@
+//! What holds where a hook's owner said nothing.
+
+use std::time::Duration;
+
+use crate::{
+    event::{DecisionShape, HookEvent},
+    hook::{HookSpec, OnFailure},
+};
+
+impl HookSpec {
+    /// The time one attempt may take: the hook's own, or the event's documented default.
+    pub fn effective_timeout(&self) -> Duration {
+        self.timeout.unwrap_or(self.event.spec().default_timeout)
+    }
+
+    /// What a failure means: what the hook's owner says, or else `Ask` for guards of events that the
+    /// user can be asked about, and `Allow` for all others. A hook nobody waits for decides nothing.
+    pub fn effective_on_failure(&self) -> OnFailure {
+        match self.background {
+            true => OnFailure::Allow,
+            false => on_failure(&self.event, self.is_guard(), self.on_failure),
+        }
+    }
+}
+
+/// A guard that could not look has the user look instead.
+pub(crate) fn on_failure(event: &HookEvent, guard: bool, declared: Option<OnFailure>) -> OnFailure {
+    let ask = guard && event.spec().decision == DecisionShape::Permission;
+    declared.unwrap_or(if ask { OnFailure::Ask } else { OnFailure::Allow })
+}

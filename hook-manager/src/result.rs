@@ -1,0 +1,111 @@
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use crate::{
+    error::HookError,
+    event::HookEvent,
+    hook::{OnFailure, Origin},
+    merge::Merged,
+    output::{Decision, HookOutput},
+};
+
+/// What became of one hook at one event. Every hook that matched yields one, also one that did not run.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct HookResult {
+    /// The hook's name.
+    pub hook: Arc<str>,
+    /// Where the hook is declared.
+    pub origin: Origin,
+    /// How it ended.
+    pub ended: Ended,
+    /// Whether it guards the event; guards run first.
+    pub guard: bool,
+    /// What a failure of it means for the caller.
+    pub on_failure: OnFailure,
+    /// The time from the event's start to this result, queue and retries included.
+    pub took: Duration,
+    /// The part of it spent waiting for a free slot.
+    pub queued: Duration,
+    /// How often the hook was started for this event; none when the cache answered.
+    pub attempts: u32,
+    /// Whether the answer came from the cache, or was shared with another event asking the same.
+    pub cached: bool,
+}
+
+/// How one hook ended.
+#[derive(Clone, Debug)]
+pub enum Ended {
+    /// It answered, with a decision or without.
+    Answered(Arc<HookOutput>),
+    /// It has no answer, for this cause.
+    Failed(HookError),
+    /// It was not for us to run, for this reason. No failure.
+    Skipped(Arc<str>),
+}
+
+impl HookResult {
+    /// What the hook decided; or, when it failed, what its owner wants that to mean.
+    pub fn decision(&self) -> Decision {
+        match (&self.ended, self.on_failure) {
+            (Ended::Answered(output), _) => output.decision,
+            (Ended::Failed(_), OnFailure::Block) => Decision::Deny,
+            (Ended::Failed(_), OnFailure::Ask) => Decision::Ask,
+            (Ended::Failed(_), OnFailure::Allow) | (Ended::Skipped(_), _) => Decision::None,
+        }
+    }
+
+    /// One sentence on the decision or the failure; `None` when there is nothing to say.
+    pub fn reason(&self) -> Option<String> {
+        match &self.ended {
+            Ended::Answered(output) => output.reason.clone(),
+            Ended::Failed(err) => Some(err.to_string()),
+            Ended::Skipped(why) => Some(why.to_string()),
+        }
+    }
+
+    /// The answer, if there is one.
+    pub fn output(&self) -> Option<&HookOutput> {
+        match &self.ended {
+            Ended::Answered(output) => Some(output),
+            _ => None,
+        }
+    }
+
+    /// The cause of the failure, if it failed.
+    pub fn error(&self) -> Option<&HookError> {
+        match &self.ended {
+            Ended::Failed(err) => Some(err),
+            _ => None,
+        }
+    }
+}
+
+/// Everything that came of one event.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct EventReport {
+    /// The event.
+    pub event: HookEvent,
+    /// The project it was run for, if the manager has one.
+    pub project: Option<PathBuf>,
+    /// One result a hook, in the order in which the hooks are declared.
+    pub results: Vec<HookResult>,
+    /// The results as one answer.
+    pub merged: Merged,
+    /// Wall-clock time for the whole event.
+    pub took: Duration,
+}
+
+impl EventReport {
+    /// Whether the action must not go on.
+    pub fn is_blocked(&self) -> bool {
+        self.merged.decision == Decision::Deny || self.merged.stop.is_some()
+    }
+
+    /// The hooks that failed.
+    pub fn failures(&self) -> impl Iterator<Item = (&HookResult, &HookError)> {
+        self.results
+            .iter()
+            .filter_map(|result| Some((result, result.error()?)))
+    }
+}

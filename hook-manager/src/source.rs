@@ -1,0 +1,245 @@
+//! Where hooks come from: settings files, and directories of scripts.
+
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+    path::PathBuf,
+    sync::Arc,
+};
+
+use crate::{
+    event::HookEvent,
+    hook::{HookSpec, Identity, OnFailure, Origin},
+    matcher::Matcher,
+};
+
+mod directory;
+mod json;
+mod settings;
+mod spelling;
+
+/// Where to look for hooks.
+///
+/// The order is that of precedence: settings files given by name, in the order given; the project's
+/// `.claude/settings.local.json`; its `.claude/settings.json`; the directory of scripts. Hooks are declared
+/// in that order, too.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    /// A project, whose `.claude` folder is read. Its settings files may be missing.
+    pub project: Option<PathBuf>,
+    /// More settings files, or a plugin's `hooks.json`. They must be there.
+    pub settings: Vec<PathBuf>,
+    /// A directory of scripts named `<event>__<name>`. It must be there.
+    pub hooks_dir: Option<PathBuf>,
+}
+
+/// What was found.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Loaded {
+    /// The hooks that can run, in declared order.
+    pub hooks: Vec<HookSpec>,
+    /// The hooks that cannot, in declared order. They must fail where they would have run: one of them
+    /// may be a guard.
+    pub broken: Vec<BrokenHook>,
+    /// What there is to say about the sources.
+    pub problems: Vec<Problem>,
+    /// The file that switches all hooks off, if there is one: `hooks` and `broken` are empty then.
+    pub disabled_by: Option<PathBuf>,
+}
+
+/// A hook that was declared but cannot run.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct BrokenHook {
+    /// Its name: given, taken from its script, or else the place it was declared in.
+    pub name: Arc<str>,
+    /// The event it was declared for.
+    pub event: HookEvent,
+    /// Which of those events it was for. `None` when that cannot be read either: all of them.
+    pub matcher: Option<Matcher>,
+    /// What is wrong with it, as a sentence.
+    pub reason: String,
+    /// What its failure means for the caller, if that can be read.
+    pub on_failure: Option<OnFailure>,
+    /// Whether it guards its event: the rule of [`HookSpec::is_guard`], as far as it can be applied.
+    pub guard: bool,
+    /// Where it was declared.
+    pub origin: Origin,
+}
+
+/// Something a reader of the settings should know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Problem {
+    /// How bad it is.
+    pub severity: Severity,
+    /// Where it stands.
+    pub origin: Origin,
+    /// What was found.
+    pub what: String,
+    /// What would have been right, where that can be said.
+    pub expected: Option<String>,
+}
+
+impl Problem {
+    /// Whether something cannot be used because of it.
+    pub fn is_error(&self) -> bool {
+        self.severity == Severity::Error
+    }
+}
+
+/// How bad a [`Problem`] is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Severity {
+    /// Something was left out on purpose, by the host's rules or by ours.
+    Ignored,
+    /// It works, but probably not as it was meant.
+    Warning,
+    /// A hook cannot be used, or a file cannot be read.
+    Error,
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Ignored => "ignored",
+            Self::Warning => "warning",
+            Self::Error => "error",
+        })
+    }
+}
+
+/// `settings.json:12:9: hooks.Stop[0].hooks[0].timeout is -1, expected a positive number of seconds`
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let between = if self.origin.place.is_empty() { ": " } else { " " };
+        write!(f, "{}{between}{}", self.origin, self.what)?;
+        match &self.expected {
+            Some(expected) => write!(f, ", expected {expected}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Reads all sources. What cannot be used is in [`Loaded::broken`] and [`Loaded::problems`]; it never
+/// takes the rest with it.
+///
+/// Reads files, and blocks its thread while it does.
+pub fn load(sources: &Sources) -> Loaded {
+    let mut loaded = Loaded::default();
+    let mut found = Vec::new();
+    // The first file that says something about it, in order of precedence, decides.
+    let mut disabled: Option<(bool, PathBuf)> = None;
+    for (path, must_exist) in sources.files() {
+        let settings = settings::read(&path, must_exist);
+        loaded.problems.extend(settings.problems);
+        found.extend(settings.found);
+        disabled = disabled.or(settings.disable_all_hooks.map(|disabled| (disabled, path)));
+    }
+    if let Some(path) = &sources.hooks_dir {
+        let directory = directory::read(path);
+        loaded.problems.extend(directory.problems);
+        found.extend(directory.found);
+    }
+    if let Some((true, path)) = disabled {
+        let what = format!("`disableAllHooks` is true: {} hooks do not run", found.len());
+        loaded.problems.push(Problem {
+            severity: Severity::Ignored,
+            origin: Origin::settings(&path),
+            what,
+            expected: None,
+        });
+        loaded.disabled_by = Some(path);
+        return loaded;
+    }
+    let mut known = Known::default();
+    for one in found {
+        match one {
+            Found::Hook(mut hook) => match known.same(&hook) {
+                Some(first) => loaded.problems.push(repeated(&loaded.hooks[first], &hook)),
+                None => {
+                    known
+                        .first
+                        .insert((hook.identity(), hook.matcher.text().into()), loaded.hooks.len());
+                    hook.name = known.name(&hook.event, &hook.name);
+                    loaded.hooks.push(*hook);
+                }
+            },
+            Found::Broken(mut hook) => {
+                hook.name = known.name(&hook.event, &hook.name);
+                loaded.broken.push(*hook);
+            }
+        }
+    }
+    loaded
+}
+
+impl Sources {
+    /// The settings files, and whether each must exist; the one that has precedence first.
+    fn files(&self) -> impl Iterator<Item = (PathBuf, bool)> {
+        let named = self.settings.iter().map(|file| (file.clone(), true));
+        let of_project = ["settings.local.json", "settings.json"]
+            .into_iter()
+            .filter_map(|file| {
+                let project = self.project.as_ref()?;
+                Some((project.join(".claude").join(file), false))
+            });
+        named.chain(of_project)
+    }
+}
+
+/// What a source found, in its order.
+#[derive(Debug)]
+enum Found {
+    Hook(Box<HookSpec>),
+    Broken(Box<BrokenHook>),
+}
+
+/// The hooks so far, to recognise a second copy and a second use of a name.
+#[derive(Default)]
+struct Known {
+    first: HashMap<(Identity, Box<str>), usize>,
+    names: HashSet<(HookEvent, Arc<str>)>,
+}
+
+impl Known {
+    /// The first copy of a hook. One with another matcher is no copy: each runs where the other does not.
+    fn same(&self, hook: &HookSpec) -> Option<usize> {
+        self.first
+            .get(&(hook.identity(), hook.matcher.text().into()))
+            .copied()
+    }
+
+    /// The name, with a number behind it if it is taken.
+    fn name(&mut self, event: &HookEvent, name: &Arc<str>) -> Arc<str> {
+        let numbered = (2..).map(|number| format!("{name}#{number}").into());
+        let mut free = std::iter::once(Arc::clone(name)).chain(numbered);
+        let free = free.find(|name| self.names.insert((event.clone(), Arc::clone(name))));
+        free.unwrap_or_else(|| Arc::clone(name))
+    }
+}
+
+/// Says that a copy was left out, and louder if it was to be treated in another way.
+fn repeated(first: &HookSpec, copy: &HookSpec) -> Problem {
+    let treated = |hook: &HookSpec| {
+        (
+            (hook.timeout, hook.on_failure, hook.is_guard()),
+            (hook.idempotent, hook.cache.clone(), hook.background),
+        )
+    };
+    let same = treated(first) == treated(copy);
+    let (severity, which) = match same {
+        true => (Severity::Ignored, ""),
+        false => (Severity::Warning, ", with other settings"),
+    };
+    Problem {
+        severity,
+        origin: copy.origin.clone(),
+        what: format!(
+            "is declared before{which}, as {} ({}), and runs once",
+            first.name, first.origin
+        ),
+        expected: None,
+    }
+}

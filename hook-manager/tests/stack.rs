@@ -1,0 +1,147 @@
+//! The five layers together, in the recommended order, without the manager.
+
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+
+use hook_breaker::{CircuitBreakerLayer, State};
+use hook_cache::CacheLayer;
+use hook_monitor::{BoxError, MonitorLayer, Reason, Rejected};
+use hook_pool::PoolLayer;
+use hook_retry::{Fixed, RetryLayer, RetryPolicy};
+use tower::{Service, ServiceBuilder, ServiceExt, service_fn, timeout::TimeoutLayer};
+
+/// A backend over pooled connections that can be taken down.
+#[derive(Clone, Default)]
+struct Backend {
+    is_down: Arc<AtomicBool>,
+    dialled: Arc<AtomicUsize>,
+    asked: Arc<AtomicUsize>,
+}
+
+impl Backend {
+    /// Connects, and gives a connection that is itself a service.
+    fn connector(
+        &self,
+    ) -> impl Service<(), Response = impl Service<u32, Response = u32, Error = io::Error>, Error = io::Error> + Clone
+    {
+        let backend = self.clone();
+        service_fn(move |(): ()| {
+            backend.dialled.fetch_add(1, SeqCst);
+            let backend = backend.clone();
+            std::future::ready(Ok(service_fn(move |req: u32| {
+                backend.asked.fetch_add(1, SeqCst);
+                let is_down = backend.is_down.load(SeqCst);
+                async move {
+                    if is_down {
+                        Err(io::Error::other("down"))
+                    } else {
+                        Ok(req * 2)
+                    }
+                }
+            })))
+        })
+    }
+
+    fn figures(&self) -> (usize, usize) {
+        (self.dialled.load(SeqCst), self.asked.load(SeqCst))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_five_work_together_in_the_recommended_order() {
+    let backend = Backend::default();
+    let monitor =
+        MonitorLayer::new("all").classify_with(|result: Result<&u32, &BoxError>, _: Duration| match result {
+            Ok(_) => hook_monitor::Outcome::Success,
+            Err(_) => hook_monitor::Outcome::Failure,
+        });
+    let retry = RetryLayer::new(RetryPolicy::new().retries(2).backoff(Fixed::from_millis(10)));
+    let breaker = CircuitBreakerLayer::new().consecutive_failures(3);
+    let (calls, retries, circuit) = (monitor.handle(), retry.handle(), breaker.handle());
+    let mut service = ServiceBuilder::new()
+        .layer(monitor)
+        .layer(CacheLayer::keyed_by(|req: &u32| Some(*req)))
+        .layer(retry)
+        .layer(breaker)
+        .layer(TimeoutLayer::new(Duration::from_secs(1)))
+        .layer(PoolLayer::new(2))
+        .service(backend.connector());
+
+    // A first call dials; the second is answered from memory; the third finds an idle connection.
+    for (req, figures) in [(1, (1, 1)), (1, (1, 1)), (2, (1, 2))] {
+        assert_eq!(service.ready().await.unwrap().call(req).await.unwrap(), req * 2);
+        assert_eq!(backend.figures(), figures);
+    }
+
+    // Every attempt passes the breaker: three attempts of one call are three failures.
+    backend.is_down.store(true, SeqCst);
+    let err = service.ready().await.unwrap().call(3).await.unwrap_err();
+    assert_eq!(err.to_string(), "down");
+    assert_eq!((circuit.state(), backend.asked.load(SeqCst)), (State::Open, 5));
+
+    // Now the backend is left alone, and nobody dials or sleeps until the refusal's time has come.
+    let before = (backend.figures(), tokio::time::Instant::now());
+    let err = service.ready().await.unwrap().call(4).await.unwrap_err();
+    assert_eq!(
+        Rejected::find(&*err).map(Rejected::reason),
+        Some(Reason::CircuitOpen)
+    );
+    assert_eq!((backend.figures(), tokio::time::Instant::now()), before);
+
+    // What is known is still answered, open circuit or not.
+    assert_eq!(service.ready().await.unwrap().call(1).await.unwrap(), 2);
+
+    // The backend recovers, and the probes find out.
+    backend.is_down.store(false, SeqCst);
+    tokio::time::advance(Duration::from_secs(60)).await;
+    for req in 10..15 {
+        assert_eq!(service.ready().await.unwrap().call(req).await.unwrap(), req * 2);
+    }
+    assert_eq!(circuit.state(), State::Closed);
+
+    let seen = calls.snapshot();
+    assert_eq!(
+        (seen.started, seen.successes, seen.failures, seen.in_flight),
+        (11, 9, 2, 0)
+    );
+    assert_eq!(retries.snapshot().retries, 2);
+}
+
+/// The stack over a service without a pool, which waits for a connection and so may allocate.
+#[test]
+fn a_call_through_monitor_cache_retry_and_breaker_allocates_nothing() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let mut service = ServiceBuilder::new()
+            .layer(MonitorLayer::new("all"))
+            .layer(CacheLayer::keyed_by(|req: &u32| (*req != 0).then_some(*req)))
+            .layer(RetryLayer::new(RetryPolicy::new()))
+            .layer(CircuitBreakerLayer::new())
+            .service(service_fn(|req: u32| std::future::ready(Ok::<_, BoxError>(req))));
+        // 0 passes the cache by, 1 is a hit from the second time on.
+        for warm in [0, 1, 0, 1] {
+            assert_eq!(service.ready().await.unwrap().call(warm).await.unwrap(), warm);
+        }
+        for req in [0, 1] {
+            let ready = service.ready().await.unwrap();
+            let call = std::pin::pin!(async { ready.call(req).await });
+            let mut call = Some(call);
+            let mut answer = None;
+            let info = allocation_counter::measure(|| {
+                let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+                answer = Some(std::future::Future::poll(call.take().unwrap(), &mut cx));
+            });
+            assert!(matches!(answer, Some(std::task::Poll::Ready(Ok(seen))) if seen == req));
+            assert_eq!(info.count_total, 0, "request {req}");
+        }
+    });
+}
