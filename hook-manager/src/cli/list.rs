@@ -36,7 +36,7 @@ fn text(manager: &HookManager) -> String {
     let mut rows = vec![titles.map(str::to_owned).to_vec()];
     let mut hooks: Vec<&HookSpec> = manager.hooks().collect();
     hooks.sort_by(|a, b| a.event.cmp(&b.event));
-    rows.extend(hooks.into_iter().map(row));
+    rows.extend(hooks.into_iter().map(|hook| row(manager, hook)));
     let mut text = match rows.len() {
         1 => "no hooks were found\n".to_owned(),
         _ => table::columns(&rows),
@@ -45,16 +45,20 @@ fn text(manager: &HookManager) -> String {
         let (name, event, reason) = (table::line(&hook.name), &hook.event, table::line(&hook.reason));
         text.push_str(&format!(
             "\nunusable: {name} ({event}), {}: {reason}",
-            place(&hook.origin)
+            place(manager, &hook.origin)
         ));
     }
     for problem in manager.problems() {
-        text.push_str(&format!("\n{}", table::line(&problem.to_string())));
+        text.push_str(&format!(
+            "\n{}: {}",
+            problem.severity,
+            table::line(&problem.to_string())
+        ));
     }
     text
 }
 
-fn row(hook: &HookSpec) -> Vec<String> {
+fn row(manager: &HookManager, hook: &HookSpec) -> Vec<String> {
     let matcher = match hook.matcher.text() {
         "" => "*",
         text => text,
@@ -78,11 +82,11 @@ fn row(hook: &HookSpec) -> Vec<String> {
         table::line(hook.event.as_str()),
         table::line(&hook.name),
         table::line(&format!("{matcher}{condition}")),
-        table::time(hook.effective_timeout()),
+        format!("{} s", hook.effective_timeout().as_secs_f64()),
         hook.effective_on_failure().to_string(),
         if hook.is_guard() { "yes" } else { "no" }.to_owned(),
         shorten(&table::line(&runs)),
-        place(&hook.origin),
+        place(manager, &hook.origin),
     ]
 }
 
@@ -101,8 +105,17 @@ fn shorten(text: &str) -> String {
     }
 }
 
-fn place(origin: &Origin) -> String {
-    table::line(&origin.to_string())
+/// File and line, within the project as far as it is there; the JSON has the whole of it.
+fn place(manager: &HookManager, origin: &Origin) -> String {
+    let Some(file) = &origin.file else {
+        return origin.to_string();
+    };
+    let project = manager.config().project.as_deref();
+    let file = project
+        .and_then(|project| file.strip_prefix(project).ok())
+        .unwrap_or(file);
+    let line = origin.line.map(|line| format!(":{line}")).unwrap_or_default();
+    table::line(&format!("{}{line}", file.display()))
 }
 
 fn json(manager: &HookManager) -> String {

@@ -140,7 +140,8 @@ fn syntax(text: &str, err: &serde_json::Error) -> SyntaxError {
 
 fn quoted(found: &str) -> String {
     match found.chars().next() {
-        Some(c) => format!("`{}`", c.escape_debug()),
+        Some(c) if c.is_control() => format!("`{}`", c.escape_default()),
+        Some(c) => format!("`{c}`"),
         None => "the end of a line".into(),
     }
 }

@@ -13,8 +13,9 @@ use super::{
 };
 use crate::{
     event::{HookEvent, MatcherInput},
-    hook::{Origin, is_guard},
+    hook::{Origin, is_guard, is_name},
     matcher::Matcher,
+    rule::Rule,
 };
 
 mod handler;
@@ -214,9 +215,13 @@ impl Reader<'_> {
                         _ => "the event has no matcher",
                     };
                     self.note(
-                        origin,
+                        origin.clone(),
                         format!("is not applied: {why}, and the hooks run for every {event}"),
                     );
+                }
+                if let Some((why, expected)) = doubtful(event, text) {
+                    let what = format!("is {}, which {why}", node.describe());
+                    self.say(Severity::Warning, origin, what, &expected);
                 }
                 Ok(matcher)
             }
@@ -310,6 +315,25 @@ impl Reader<'_> {
             ..Origin::settings(self.path)
         }
     }
+}
+
+/// Matchers that can be used, but hardly mean what was meant.
+fn doubtful(event: &HookEvent, text: &str) -> Option<(&'static str, String)> {
+    if !event.spec().is_tool_event {
+        return None;
+    }
+    if Rule::parse(text).is_ok_and(|rule| text.ends_with(')') && rule.is_understood()) {
+        return Some((
+            "is read as a pattern for tools' names",
+            format!("`\"if\": {text:?}` in the handler?"),
+        ));
+    }
+    let names = text.split(['|', ',']).map(str::trim);
+    let mut servers =
+        names.filter(|name| is_name(name) && name.starts_with("mcp__") && !name[5..].contains("__"));
+    servers
+        .next()
+        .map(|server| ("names a server and no tool of it", format!("`{server}__.*`?")))
 }
 
 /// A key as one step of a place.
