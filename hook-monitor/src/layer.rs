@@ -93,7 +93,7 @@ impl<S, C> Layer<S> for MonitorLayer<C> {
 /// A layer that counts where `monitor` counts, for services and other code that share their figures.
 impl From<CallMonitor> for MonitorLayer {
     fn from(monitor: CallMonitor) -> Self {
-        let Share { tally, clock, .. } = &*monitor.lanes.any();
+        let Share { tally, clock, .. } = monitor.lanes.any();
         let (tally, judge) = (Arc::clone(tally), Arc::new(ErrorsAsFailures));
         Self {
             lanes: Lanes::new(&Share {

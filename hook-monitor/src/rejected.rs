@@ -42,6 +42,17 @@ pub enum Reason {
     },
     /// The pool was closed and hands out nothing any more.
     PoolClosed,
+    /// Opening a connection took longer than it may. The attempt was dropped, and the call never sent.
+    ConnectTimeout {
+        /// How long it was tried.
+        after: Duration,
+    },
+    /// The pool holds connections for as many keys as it may, none of them can give way, and this is
+    /// another.
+    TooManyKeys {
+        /// How many keys are in use.
+        keys: usize,
+    },
 }
 
 impl Rejected {
@@ -95,6 +106,8 @@ impl fmt::Display for Rejected {
             Reason::PoolTimeout { waited } => write!(f, "pool exhausted after {waited:?}")?,
             Reason::PoolQueueFull { waiting } => write!(f, "pool queue full, {waiting} waiting")?,
             Reason::PoolClosed => f.write_str("pool closed")?,
+            Reason::ConnectTimeout { after } => write!(f, "connect timed out after {after:?}")?,
+            Reason::TooManyKeys { keys } => write!(f, "too many keys, {keys} in use")?,
         }
         match self.retry_after {
             Some(delay) => write!(f, ", retry after {delay:?}"),
@@ -149,6 +162,14 @@ mod tests {
             (
                 Rejected::new(Reason::PoolClosed).after(waited),
                 "pool closed, retry after 250ms",
+            ),
+            (
+                Rejected::new(Reason::ConnectTimeout { after: waited }),
+                "connect timed out after 250ms",
+            ),
+            (
+                Rejected::new(Reason::TooManyKeys { keys: 1_024 }),
+                "too many keys, 1024 in use",
             ),
         ] {
             assert_eq!(rejected.to_string(), text);

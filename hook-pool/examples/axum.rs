@@ -21,7 +21,7 @@ use axum::{
     http::StatusCode,
     routing::get,
 };
-use hook_pool::{ConnectionPool, GetError, Pooled};
+use hook_pool::{ConnectionPool, GetError, Pooled, Reason};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufStream},
     net::{TcpListener, TcpStream},
@@ -74,8 +74,10 @@ async fn main() -> io::Result<()> {
 async fn upper(State(app): State<App>, Path(word): Path<String>) -> Result<String, (StatusCode, String)> {
     let mut stream = app.pool.get(&app.backend).await.map_err(|err| match err {
         GetError::Connect(err) => (StatusCode::BAD_GATEWAY, format!("backend: {err}\n")),
-        GetError::ConnectTimeout(err) => (StatusCode::GATEWAY_TIMEOUT, format!("backend: {err}\n")),
-        GetError::Rejected(rejected) => (StatusCode::SERVICE_UNAVAILABLE, format!("{rejected}\n")),
+        GetError::Rejected(rejected) => match rejected.reason() {
+            Reason::ConnectTimeout { .. } => (StatusCode::GATEWAY_TIMEOUT, format!("backend: {rejected}\n")),
+            _ => (StatusCode::SERVICE_UNAVAILABLE, format!("{rejected}\n")),
+        },
         err => (StatusCode::SERVICE_UNAVAILABLE, format!("{err}\n")),
     })?;
     let uses = stream.uses();

@@ -14,7 +14,7 @@ use tower_service::Service;
 
 use crate::{
     ConnectionPool,
-    error::{ConnectTimeout, GetError, Refusal},
+    error::GetError,
     lease::{Place, Pooled, Slot},
     shared::{Core, Served},
 };
@@ -142,7 +142,7 @@ where
     #[inline]
     pub(crate) fn resume(
         pool: &ConnectionPool<M, K, C>,
-        asked: Result<Served<K, C>, Refusal>,
+        asked: Result<Served<K, C>, Rejected>,
         key: K,
     ) -> Self {
         let dial = |key| Dial {
@@ -160,9 +160,7 @@ where
                 since: pool.core().clock().now(),
                 dial: Some(dial(key)),
             },
-            Err(refusal) => State::Decided {
-                outcome: Some(Err(refusal.into())),
-            },
+            Err(rejected) => State::refused(rejected),
         };
         Self {
             state,
@@ -310,9 +308,8 @@ impl<M, K, C, F, E> State<M, K, C, F, E> {
     fn too_slow(core: &Core<K, C>) -> Self {
         core.shared()
             .with(|shelves, _| shelves.counts.connect_timeouts += 1);
-        Self::decided(Err(GetError::ConnectTimeout(ConnectTimeout {
-            after: core.config.connect_timeout,
-        })))
+        let after = core.config.connect_timeout;
+        Self::refused(Rejected::new(Reason::ConnectTimeout { after }))
     }
 }
 

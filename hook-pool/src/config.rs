@@ -79,7 +79,8 @@ macro_rules! knobs {
         ///
         /// For a key above that, the key whose connections have all been idle for longest gives way: they
         /// are closed. Where each key has a connection in use, one being opened or somebody waiting, the
-        /// new key is refused at once with [`TooManyKeys`](crate::TooManyKeys). Shared by all clones.
+        /// new key is refused at once with [`Reason::TooManyKeys`](hook_monitor::Reason::TooManyKeys). Shared
+        /// by all clones.
         ///
         /// # Panics
         ///
@@ -112,9 +113,9 @@ macro_rules! knobs {
         /// How long opening a connection may take, from asking the connector whether it is ready until
         /// the connection is there. The default is 10 seconds.
         ///
-        /// After that the attempt is dropped, its slot goes to the next in line, and the caller gets a
-        /// [`ConnectTimeout`](crate::ConnectTimeout). [`Duration::MAX`](std::time::Duration::MAX) stands
-        /// for no limit. Each clone may have its own.
+        /// After that the attempt is dropped, its slot goes to the next in line, and the caller is refused
+        /// with [`Reason::ConnectTimeout`](hook_monitor::Reason::ConnectTimeout).
+        /// [`Duration::MAX`](std::time::Duration::MAX) stands for no limit. Each clone may have its own.
         ///
         /// # Panics
         ///

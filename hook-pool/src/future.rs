@@ -12,13 +12,7 @@ use hook_monitor::OnReject;
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use crate::{
-    ConnectionPool,
-    error::GetError,
-    lease::InDoubt,
-    policy::{Keep, OnRefuse},
-    shared::Served,
-};
+use crate::{ConnectionPool, error::GetError, lease::InDoubt, policy::Keep, shared::Served};
 
 pub use crate::checkout::{Checkout, Get};
 
@@ -90,7 +84,7 @@ where
     M: Service<K, Response = C>,
     C: Service<Req>,
     P: Keep<C::Response, C::Error>,
-    R: OnRefuse<C::Response, M::Error>
+    R: OnReject<C::Response, M::Error>
         + OnReject<C::Response, C::Error, Error = <R as OnReject<C::Response, M::Error>>::Error>,
 {
     type Output = Result<C::Response, <R as OnReject<C::Response, M::Error>>::Error>;
@@ -108,12 +102,6 @@ where
                         let on_reject: &R = this.on_reject;
                         return Poll::Ready(match err {
                             GetError::Connect(err) => Err(<R as OnReject<C::Response, M::Error>>::inner(err)),
-                            GetError::ConnectTimeout(timeout) => {
-                                OnRefuse::<C::Response, M::Error>::connect_timeout(on_reject, timeout)
-                            }
-                            GetError::TooManyKeys(keys) => {
-                                OnRefuse::<C::Response, M::Error>::too_many_keys(on_reject, keys)
-                            }
                             GetError::Rejected(rejected) => {
                                 OnReject::<C::Response, M::Error>::reject(on_reject, rejected)
                             }

@@ -103,8 +103,10 @@ impl<K, C, F, R, P> PoolLayer<K, C, F, R, P> {
         }
     }
 
-    /// Decides what a refusal becomes; see [`OnReject`](hook_monitor::OnReject) and
-    /// [`OnRefuse`](crate::OnRefuse).
+    /// Turns a refusal into what `on_reject`, an [`OnReject`](hook_monitor::OnReject), makes of it.
+    ///
+    /// It has to be one for the connector's error and one for that of the connections, with the same
+    /// error of its own.
     #[must_use]
     pub fn on_reject<T>(self, on_reject: T) -> PoolLayer<K, C, F, T, P> {
         let Policy { key_of, keep, .. } = self.policy;
@@ -120,10 +122,6 @@ impl<K, C, F, R, P> PoolLayer<K, C, F, R, P> {
 
     /// Answers each refusal with what `respond` makes of it; the error type stays the connector's, which
     /// then has to be that of its connections.
-    ///
-    /// The closure also answers for a connect that took too long (as
-    /// [`PoolTimeout`](hook_monitor::Reason::PoolTimeout)) and for a key there is no room for (as
-    /// [`PoolQueueFull`](hook_monitor::Reason::PoolQueueFull)).
     #[must_use]
     pub fn respond_with<Res, G>(self, respond: G) -> PoolLayer<K, C, F, RespondWith<G>, P>
     where

@@ -17,10 +17,12 @@ mod shelf;
 mod shelves;
 mod sync;
 
-pub use error::{ConnectTimeout, GetError, TooManyKeys};
+pub use error::GetError;
 pub use handle::{ClosedStats, PoolHandle, PoolStats};
 pub use layer::PoolLayer;
 pub use lease::Pooled;
-pub use policy::{Keep, KeepUnlessError, KeyOf, OnRefuse, OneKey};
+pub use policy::{Keep, KeepUnlessError, KeyOf, OneKey};
 pub use pool::ConnectionPool;
 pub use service::Pool;
+
+pub use hook_monitor::{BoxError, OnReject, Reason, RejectWithError, Rejected, RespondWith};

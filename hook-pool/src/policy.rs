@@ -1,9 +1,5 @@
 use std::fmt;
 
-use hook_monitor::{OnReject, Reason, RejectWithError, Rejected, RespondWith};
-
-use crate::error::{ConnectTimeout, TooManyKeys};
-
 /// Tells which connections a request goes over.
 ///
 /// Closures `Fn(&Req) -> K` do, and [`OneKey`], which has the same key for every request.
@@ -61,41 +57,6 @@ impl<Res, Err> Keep<Res, Err> for KeepUnlessError {
         result.is_ok()
     }
 }
-
-/// What becomes of the two things a pool can say that [`OnReject`] has no word for.
-///
-/// Both have a default that takes the nearest [`Reason`], so that `impl OnRefuse<Res, E> for Mine {}` is
-/// enough for an [`OnReject`] of your own.
-pub trait OnRefuse<Res, E>: OnReject<Res, E> {
-    /// Opening a connection took too long. By default a refusal with [`Reason::PoolTimeout`].
-    fn connect_timeout(&self, timeout: ConnectTimeout) -> Result<Res, Self::Error> {
-        let waited = timeout.after();
-        self.reject(Rejected::new(Reason::PoolTimeout { waited }))
-    }
-
-    /// The pool has no room for this key. By default a refusal with [`Reason::PoolQueueFull`].
-    fn too_many_keys(&self, keys: TooManyKeys) -> Result<Res, Self::Error> {
-        let _ = keys;
-        self.reject(Rejected::new(Reason::PoolQueueFull { waiting: 0 }))
-    }
-}
-
-/// The error is a [`ConnectTimeout`] or a [`TooManyKeys`].
-impl<Res, E> OnRefuse<Res, E> for RejectWithError
-where
-    RejectWithError: OnReject<Res, E, Error = hook_monitor::BoxError>,
-{
-    fn connect_timeout(&self, timeout: ConnectTimeout) -> Result<Res, Self::Error> {
-        Err(timeout.into())
-    }
-
-    fn too_many_keys(&self, keys: TooManyKeys) -> Result<Res, Self::Error> {
-        Err(keys.into())
-    }
-}
-
-/// The closure is called with the nearest [`Reason`].
-impl<F, Res, E> OnRefuse<Res, E> for RespondWith<F> where RespondWith<F>: OnReject<Res, E> {}
 
 /// The three judgements of a pool that is a client.
 #[derive(Clone, Copy)]

@@ -100,17 +100,21 @@ impl<M, K, C> ConnectionPool<M, K, C> {
     /// # Errors
     ///
     /// - [`GetError::Connect`]: the connector's error, at once
-    /// - [`GetError::ConnectTimeout`]: the connector took longer than [`connect_timeout`](Self::connect_timeout)
-    /// - [`GetError::Rejected`]: [`PoolTimeout`] after [`wait_timeout`](Self::wait_timeout) in line,
-    ///   [`PoolQueueFull`] at once if [`max_waiting`](Self::max_waiting) are in line, [`PoolClosed`]
-    /// - [`GetError::TooManyKeys`]: see [`max_keys`](Self::max_keys)
+    /// - [`GetError::Rejected`], with one of these reasons:
+    ///   - [`ConnectTimeout`]: the connector took longer than [`connect_timeout`](Self::connect_timeout)
+    ///   - [`PoolTimeout`]: no connection came free within [`wait_timeout`](Self::wait_timeout)
+    ///   - [`PoolQueueFull`], at once: [`max_waiting`](Self::max_waiting) are in line
+    ///   - [`TooManyKeys`], at once: see [`max_keys`](Self::max_keys)
+    ///   - [`PoolClosed`]: see [`close`](Self::close)
     ///
     /// # Cancellation
     ///
     /// See [`ConnectionPool`]; dropping the future loses nothing but this caller's turn.
     ///
+    /// [`ConnectTimeout`]: hook_monitor::Reason::ConnectTimeout
     /// [`PoolTimeout`]: hook_monitor::Reason::PoolTimeout
     /// [`PoolQueueFull`]: hook_monitor::Reason::PoolQueueFull
+    /// [`TooManyKeys`]: hook_monitor::Reason::TooManyKeys
     /// [`PoolClosed`]: hook_monitor::Reason::PoolClosed
     pub fn get<'a>(&'a self, key: &'a K) -> Get<'a, M, K, C>
     where

@@ -10,7 +10,7 @@ use tower_service::Service;
 use crate::{
     ConnectionPool, PoolHandle,
     future::ResponseFuture,
-    policy::{Keep, KeepUnlessError, KeyOf, OnRefuse, OneKey, Policy},
+    policy::{Keep, KeepUnlessError, KeyOf, OneKey, Policy},
     shared::Core,
 };
 
@@ -31,9 +31,8 @@ use crate::{
 ///
 /// # Errors
 ///
-/// With [`RejectWithError`], the default, a `BoxError`: the connector's error, the connection's, a
-/// [`Rejected`](hook_monitor::Rejected), a [`ConnectTimeout`](crate::ConnectTimeout) or a
-/// [`TooManyKeys`](crate::TooManyKeys). With `respond_with` the error that connector and connections share.
+/// With [`RejectWithError`], the default, a `BoxError`: the connector's error, the connection's, or a
+/// [`Rejected`](hook_monitor::Rejected). With `respond_with` the error that connector and connections share.
 pub struct Pool<M, K, C, F = OneKey, R = RejectWithError, P = KeepUnlessError> {
     pool: ConnectionPool<M, K, C>,
     policy: Policy<F, R, P>,
@@ -65,7 +64,7 @@ where
     C: Service<Req>,
     F: KeyOf<Req, K>,
     P: Keep<C::Response, C::Error> + Clone,
-    R: OnRefuse<C::Response, M::Error>
+    R: OnReject<C::Response, M::Error>
         + OnReject<C::Response, C::Error, Error = <R as OnReject<C::Response, M::Error>>::Error>
         + Clone,
 {

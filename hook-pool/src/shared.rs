@@ -4,7 +4,6 @@ use hook_monitor::{Clock, Histogram, Reason, Rejected};
 
 use crate::{
     config::{Config, Limits},
-    error::Refusal,
     lease::{Home, Place, Pooled, Slot},
     shelf::{Aftermath, Turn},
     shelves::Shelves,
@@ -89,14 +88,14 @@ impl<K, C> Core<K, C> {
 
     /// Asks for a connection for `key`. Whatever is got gives itself back when dropped.
     #[inline]
-    pub(crate) fn ask(&self, key: &K) -> Result<Served<K, C>, Refusal>
+    pub(crate) fn ask(&self, key: &K) -> Result<Served<K, C>, Rejected>
     where
         K: Hash + Eq + Clone,
     {
         let now = self.config.clock.now();
         let known = self.shared().with(|shelves, after| {
             if shelves.is_closed() {
-                return Err(Rejected::new(Reason::PoolClosed).into());
+                return Err(Rejected::new(Reason::PoolClosed));
             }
             let Some(id) = shelves.find(key) else {
                 return Ok(None);
@@ -111,7 +110,7 @@ impl<K, C> Core<K, C> {
                 self.shared().with(|shelves, after| {
                     // It may have been closed in between.
                     if shelves.is_closed() {
-                        return Err(Refusal::from(Rejected::new(Reason::PoolClosed)));
+                        return Err(Rejected::new(Reason::PoolClosed));
                     }
                     let id = shelves.find_or_add(&key, after)?;
                     shelves.ask(id, now, after).map(|turn| (id, turn))
@@ -127,7 +126,7 @@ impl<K, C> Core<K, C> {
             Turn::Connection(connection) => Served::Connection(Pooled::new(home, connection)),
             Turn::Slot => Served::Slot(Slot::new(home)),
             Turn::Wait(place) => Served::Place(Place::new(home, place)),
-            Turn::Full { waiting } => return Err(Rejected::new(Reason::PoolQueueFull { waiting }).into()),
+            Turn::Full { waiting } => return Err(Rejected::new(Reason::PoolQueueFull { waiting })),
         })
     }
 }

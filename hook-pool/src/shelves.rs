@@ -9,7 +9,6 @@ use hook_monitor::{Reason, Rejected};
 
 use crate::{
     config::Limits,
-    error::{Refusal, TooManyKeys},
     line::Line,
     shelf::{Aftermath, Connection, Grant, Hold, Shelf, Turn},
 };
@@ -87,11 +86,7 @@ impl<K, C> Shelves<K, C> {
     }
 
     /// The number of the shelf for `key`, which is put up if there is none and room for one.
-    pub(crate) fn find_or_add(
-        &mut self,
-        key: &Arc<K>,
-        after: &mut Aftermath<K, C>,
-    ) -> Result<usize, TooManyKeys>
+    pub(crate) fn find_or_add(&mut self, key: &Arc<K>, after: &mut Aftermath<K, C>) -> Result<usize, Rejected>
     where
         K: Hash + Eq,
     {
@@ -101,9 +96,8 @@ impl<K, C> Shelves<K, C> {
         while self.index.len() >= self.limits.max_keys {
             let Some(rested) = self.shelves.first() else {
                 self.counts.too_many_keys += 1;
-                return Err(TooManyKeys {
-                    keys: self.index.len(),
-                });
+                let keys = self.index.len();
+                return Err(Rejected::new(Reason::TooManyKeys { keys }));
             };
             if let Some(labelled) = self.shelves.get_mut(rested) {
                 self.counts.evicted += labelled.shelf.clear(after) as u64;
@@ -125,7 +119,7 @@ impl<K, C> Shelves<K, C> {
         id: usize,
         now: Instant,
         after: &mut Aftermath<K, C>,
-    ) -> Result<Turn<C>, Refusal> {
+    ) -> Result<Turn<C>, Rejected> {
         let limits = self.limits;
         let shelf = self.shelf(id);
         let expired = match limits.idle_timeout {
@@ -137,7 +131,7 @@ impl<K, C> Shelves<K, C> {
         let result = match turn {
             Turn::Full { waiting } => {
                 self.counts.queue_full += 1;
-                Err(Rejected::new(Reason::PoolQueueFull { waiting }).into())
+                Err(Rejected::new(Reason::PoolQueueFull { waiting }))
             }
             turn => {
                 self.counts.checkouts += u64::from(matches!(turn, Turn::Connection(_)));

@@ -9,12 +9,11 @@ use std::{
         atomic::{AtomicUsize, Ordering::SeqCst},
     },
     task::{Context, Poll},
-    time::Duration,
 };
 
 use futures::future::join_all;
 use hook_monitor::{BoxError, OnReject, Reason, Rejected};
-use hook_pool::{ConnectTimeout, OnRefuse, PoolLayer, TooManyKeys};
+use hook_pool::PoolLayer;
 use support::{Conn, Dialler, How, Refused, ms};
 use tower::{Layer, Service, ServiceBuilder, ServiceExt};
 
@@ -170,11 +169,19 @@ async fn refusals_and_errors_can_be_found_by_type_in_the_boxed_error() {
     let err = client.clone().oneshot(Ask::Who).await.unwrap_err();
     assert!(err.is::<Refused>());
     let err = client.clone().oneshot(Ask::Who).await.unwrap_err();
-    assert_eq!(err.downcast_ref::<ConnectTimeout>().unwrap().after(), ms(10));
+    let after = ms(10);
+    assert_eq!(
+        Rejected::find(&*err).unwrap().reason(),
+        Reason::ConnectTimeout { after }
+    );
     let slow = tokio::spawn(client.clone().oneshot(Ask::Slowly));
     tokio::task::yield_now().await;
     let err = client.clone().oneshot(Ask::Who).await.unwrap_err();
-    assert_eq!(err.downcast_ref::<TooManyKeys>().unwrap().keys(), 1);
+    let keys = 1;
+    assert_eq!(
+        Rejected::find(&*err).unwrap().reason(),
+        Reason::TooManyKeys { keys }
+    );
     let err = client.clone().oneshot(Ask::Slowly).await.unwrap_err();
     let waiting = 0;
     assert_eq!(
@@ -213,15 +220,18 @@ async fn an_answer_to_refusals_leaves_the_error_type_alone() {
     assert_eq!(client.oneshot(Ask::Who).await, Ok(Reason::PoolTimeout { waited }));
     busy.abort();
 
-    // What has no reason of its own gets the nearest.
+    // A connect that took too long is a refusal like the others.
     let client = PoolLayer::new(1)
         .connect_timeout(ms(7))
         .respond_with(|rejected: Rejected| rejected.reason())
         .layer(tower::service_fn(|()| {
             std::future::pending::<Result<Echo, Infallible>>()
         }));
-    let waited = ms(7);
-    assert_eq!(client.oneshot(Ask::Who).await, Ok(Reason::PoolTimeout { waited }));
+    let after = ms(7);
+    assert_eq!(
+        client.oneshot(Ask::Who).await,
+        Ok(Reason::ConnectTimeout { after })
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -230,7 +240,6 @@ async fn a_policy_of_ones_own_unifies_two_error_types() {
     enum Mine {
         Refused,
         Pool(Reason),
-        Slow(Duration),
     }
     #[derive(Clone)]
     struct ToMine;
@@ -243,11 +252,6 @@ async fn a_policy_of_ones_own_unifies_two_error_types() {
             Mine::Refused
         }
     }
-    impl<Res> OnRefuse<Res, Refused> for ToMine {
-        fn connect_timeout(&self, timeout: ConnectTimeout) -> Result<Res, Mine> {
-            Err(Mine::Slow(timeout.after()))
-        }
-    }
     let dialler = Dialler::default().then(How::Refuse).then(How::Hang);
     let layer = PoolLayer::new(1).on_reject(ToMine).connect_timeout(ms(3));
     let client = layer.layer(dialler);
@@ -255,7 +259,9 @@ async fn a_policy_of_ones_own_unifies_two_error_types() {
         client.clone().oneshot(Ask::Who).await,
         Err(Mine::Refused)
     ));
-    assert!(matches!(client.clone().oneshot(Ask::Who).await, Err(Mine::Slow(after)) if after == ms(3)));
+    let after = ms(3);
+    let slow = client.clone().oneshot(Ask::Who).await;
+    assert!(matches!(slow, Err(Mine::Pool(reason)) if reason == Reason::ConnectTimeout { after }));
     layer.handle().close();
     let refused = client.oneshot(Ask::Who).await;
     assert!(matches!(refused, Err(Mine::Pool(Reason::PoolClosed))));

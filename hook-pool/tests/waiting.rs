@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use hook_monitor::Reason;
-use hook_pool::GetError;
 use support::{Dialler, How, ms, reason};
 use tokio::time::{Instant, timeout};
 use tokio_test::{assert_pending, assert_ready, assert_ready_ok, task};
@@ -239,10 +238,10 @@ async fn when_a_connect_fails_the_next_in_line_tries_for_itself() {
     assert_pending!(first.poll());
     assert_pending!(second.poll());
     tokio::time::advance(ms(50)).await;
-    assert!(matches!(
-        assert_ready!(first.poll()),
-        Err(GetError::ConnectTimeout(_))
-    ));
+    assert_eq!(
+        reason(assert_ready!(first.poll())),
+        Reason::ConnectTimeout { after: ms(50) }
+    );
     assert!(second.is_woken());
     assert_ready_ok!(second.poll());
 }
