@@ -1,0 +1,112 @@
+use std::hash::Hash;
+
+use super::{Attached, Flight, Flights, Stage};
+use crate::sync::{Arc, lock};
+
+/// The duty to load for everybody who waits. Dropped unsettled, it passes to one of them.
+pub(crate) struct Lead<K: Hash + Eq, V> {
+    flights: Arc<Flights<K, V>>,
+    /// `None` once the flight is known to be detached.
+    key: Option<K>,
+    flight: Arc<Flight<V>>,
+    settled: bool,
+}
+
+impl<K: Hash + Eq, V> Lead<K, V> {
+    pub(super) fn new(flights: Arc<Flights<K, V>>, key: K, flight: Arc<Flight<V>>) -> Self {
+        Self {
+            flights,
+            key: Some(key),
+            flight,
+            settled: false,
+        }
+    }
+
+    pub(crate) fn key(&self) -> &K {
+        self.key.as_ref().expect("a lead has its key until it settles")
+    }
+
+    /// Gives the value to everybody who waits, and stores it unless the flight was detached.
+    pub(crate) fn land<R>(mut self, value: &V, store: impl FnOnce(K) -> R) -> Option<R>
+    where
+        V: Clone,
+    {
+        let (stored, removed) = self.leave_table(store);
+        drop(removed);
+        // Nobody can join any more, so the line only gets shorter while it is not locked. If the
+        // clone panics, `drop` sends everybody back to the start, where the stored value is found.
+        let awaited = !lock(&self.flight.state).waiters.is_empty();
+        if awaited {
+            let shared = std::sync::Arc::new(value.clone());
+            self.flight.end(Stage::Landed(shared));
+        }
+        self.settled = true;
+        stored
+    }
+
+    /// Lets everybody who waits go and load for itself.
+    pub(crate) fn scatter(self) {
+        self.end(Stage::Scattered);
+    }
+
+    /// Sends everybody who waits back to the start: nothing was loaded, as there is a value already.
+    ///
+    /// The leader must not hand that value on. It may have been invalidated since it was read, and this
+    /// flight, which began after the invalidation, may have been joined after it.
+    pub(crate) fn dissolve(self) {
+        self.end(Stage::Dissolved);
+    }
+
+    fn end(mut self, stage: Stage<V>) {
+        let unlocked = self.leave_table(|key| key);
+        drop(unlocked);
+        self.settled = true;
+        self.flight.end(stage);
+    }
+
+    /// Takes the flight out of the table, and stores in the same breath if it was still there.
+    fn leave_table<R>(&mut self, store: impl FnOnce(K) -> R) -> (Option<R>, Option<Attached<K, V>>) {
+        let Some(key) = self.key.take() else {
+            return (None, None);
+        };
+        let mut table = lock(&self.flights.table);
+        if !table.leads_to(&key, &self.flight) {
+            // Unlock before `key` is dropped.
+            drop(table);
+            return (None, None);
+        }
+        let removed = table.current.remove_entry(&key);
+        let stored = store(key);
+        drop(table);
+        (Some(stored), removed)
+    }
+}
+
+impl<K: Hash + Eq, V> Drop for Lead<K, V> {
+    fn drop(&mut self) {
+        if self.settled {
+            return;
+        }
+        let mut table = lock(&self.flights.table);
+        let attached = self.key.as_ref().filter(|key| table.leads_to(key, &self.flight));
+        let Some(key) = attached else {
+            drop(table);
+            return self.flight.end(Stage::Dissolved);
+        };
+        let mut state = lock(&self.flight.state);
+        if state.waiters.is_empty() {
+            drop(state);
+            let removed = table.current.remove_entry(key);
+            drop(table);
+            drop(removed);
+            return;
+        }
+        state.stage = Stage::Vacant;
+        let first = state.call_first();
+        drop(state);
+        drop(table);
+        if let Some(waker) = first {
+            waker.wake();
+        }
+    }
+}
