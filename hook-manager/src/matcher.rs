@@ -437,6 +437,7 @@ mod tests {
             ("^(?:(a)|b)\\1$", "b", true),
             ("(?<x>o)\\k<x>", "foot", true),
             ("\\d", "\u{663}", false),
+            ("\\d", "a", false),
             ("\\w{2}", "\u{e9}\u{e9}", false),
             ("\\s", "\u{a0}", true),
             ("\\bEdit\\b", "\u{e9}Edit", true),
@@ -527,5 +528,9 @@ mod tests {
         let err = matcher.matches_text(&"ab".repeat(28)).unwrap_err();
         assert!(matches!(err, MatchError::GivenUp { .. }));
         assert!(err.to_string().contains("given up"), "{err}");
+        assert_eq!(
+            matcher.matches(&json!({ "tool_name": "ab".repeat(28) })),
+            Err(err)
+        );
     }
 }

@@ -36,8 +36,11 @@ pub struct Merged {
 
 /// Merges results that stand in declared order. `asked` is the tool input the hooks were asked about.
 pub(crate) fn merge(asked: Option<&Value>, results: &[HookResult]) -> Merged {
-    let mut merged = Merged::default();
-    merged.decision = results.iter().map(HookResult::decision).max().unwrap_or_default();
+    let decision = results.iter().map(HookResult::decision).max().unwrap_or_default();
+    let mut merged = Merged {
+        decision,
+        ..Merged::default()
+    };
     if merged.decision != Decision::None {
         let deciding = || {
             results

@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use crate::{
-    event::{DecisionShape, HookEvent},
+    event::{DecisionShape, HandlerKind, HookEvent},
     hook::{HookSpec, OnFailure},
 };
 
 impl HookSpec {
     /// The time one attempt may take: the hook's own, or the event's documented default.
     pub fn effective_timeout(&self) -> Duration {
-        self.timeout.unwrap_or(self.event.spec().default_timeout)
+        let kind = self.handler.kind().unwrap_or(HandlerKind::Command);
+        self.timeout.unwrap_or_else(|| self.event.spec().timeout(kind))
     }
 
     /// What a failure means: what the hook's owner says, or else `Ask` for guards of events that the

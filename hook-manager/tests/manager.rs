@@ -12,8 +12,8 @@ use std::{
 
 use futures::future::join_all;
 use hook_manager::{
-    CacheRule, Decision, Ended, EventReport, Hook, HookError, HookEvent, HookManager, HookOutput,
-    HookRequest, HookResult, OnFailure,
+    CacheRule, Decision, Ended, EventReport, Hook, HookError, HookEvent, HookManager, HookManagerBuilder,
+    HookOutput, HookRequest, HookResult, OnFailure,
 };
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
@@ -62,7 +62,7 @@ fn hangs(name: &str) -> Hook {
 fn manager(hooks: impl IntoIterator<Item = Hook>) -> HookManager {
     hooks
         .into_iter()
-        .fold(HookManager::builder(), |builder, hook| builder.hook(hook))
+        .fold(HookManager::builder(), HookManagerBuilder::hook)
         .build()
         .unwrap()
 }

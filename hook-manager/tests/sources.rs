@@ -744,6 +744,18 @@ fn what_the_host_would_not_do_is_said_and_nothing_is_dropped_in_silence() {
             "has no handlers",
             0,
         ),
+        (
+            json!({ "Hooks": { "Stop": [] } }),
+            Warning,
+            "Hooks is not looked into, expected `hooks`?",
+            0,
+        ),
+        (
+            json!({ "Stop": [] }),
+            Warning,
+            "Stop is not looked into, expected events inside `hooks`",
+            0,
+        ),
     ] {
         let loaded = project(&settings).load();
         assert!(loaded.broken.is_empty(), "{settings}: {loaded:?}");

@@ -1,6 +1,6 @@
 use std::process::ExitCode;
 
-use hook_manager::{Handler, HookManager, HookSpec, Origin};
+use hook_manager::{Handler, HookManager, HookSpec, Origin, source::Problem};
 use serde_json::{Value, json};
 
 use super::{ListArgs, ListOutput, complain, json::origin, print, run::with_sources, table};
@@ -17,8 +17,7 @@ pub(super) fn main(args: &ListArgs) -> ExitCode {
         ListOutput::Table => text(&manager),
         ListOutput::Json => json(&manager),
     });
-    let usable =
-        manager.broken_hooks().next().is_none() && !manager.problems().iter().any(|one| one.is_error());
+    let usable = manager.broken_hooks().next().is_none() && !manager.problems().iter().any(Problem::is_error);
     ExitCode::from(u8::from(!usable))
 }
 

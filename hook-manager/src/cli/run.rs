@@ -9,9 +9,10 @@ use std::{
 };
 
 use hook_manager::{
-    EventReport, HookEvent, HookManager, HookRequest, OnFailure,
+    EventReport, HookEvent, HookManager, HookManagerBuilder, HookRequest, OnFailure,
     host::{self, HostReply},
     process,
+    source::Problem,
 };
 use tokio::{runtime, select};
 
@@ -85,12 +86,9 @@ fn manager(args: &RunArgs) -> Result<HookManager, String> {
         .map_err(|err| err.to_string())
 }
 
-pub(super) fn with_sources(args: &SourceArgs) -> hook_manager::HookManagerBuilder {
+pub(super) fn with_sources(args: &SourceArgs) -> HookManagerBuilder {
     let builder = HookManager::builder().project(&args.project);
-    let builder = args
-        .settings
-        .iter()
-        .fold(builder, |builder, file| builder.settings(file));
+    let builder = args.settings.iter().fold(builder, HookManagerBuilder::settings);
     match &args.hooks_dir {
         Some(dir) => builder.hooks_dir(dir),
         None => builder,
@@ -126,8 +124,7 @@ fn answer(output: Output, manager: &HookManager, report: &EventReport) -> u8 {
 
 /// 0, 1, 2: all fine, some hook failed, blocked.
 fn status(manager: &HookManager, report: &EventReport) -> u8 {
-    let failed =
-        report.failures().next().is_some() || manager.problems().iter().any(|problem| problem.is_error());
+    let failed = report.failures().next().is_some() || manager.problems().iter().any(Problem::is_error);
     match (report.is_blocked(), failed) {
         (true, _) => 2,
         (false, true) => 1,

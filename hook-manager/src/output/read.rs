@@ -100,7 +100,7 @@ fn object(event: &HookEvent, text: &str, cut: u64) -> Result<HookOutput, String>
     };
 
     let mut output = HookOutput::none();
-    match take(&mut fields, "", "continue", "a boolean", |value| value.as_bool())? {
+    match take(&mut fields, "", "continue", "a boolean", Value::as_bool)? {
         Some(false) => {
             output.stop = Some(take(&mut fields, "", "stopReason", "a string", string)?.unwrap_or_default());
         }

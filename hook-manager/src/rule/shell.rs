@@ -124,6 +124,19 @@ mod tests {
             ("f() { rm x; }", &["{ rm x", "}"]),
             ("# rm x\nls # rm y", &["ls # rm y"]),
             ("x=(a $(rm b)) c", &["rm b", "a $(rm b)", "x=(a $(rm b)) c"]),
+            (
+                "echo $((1 + `a`)) ${x:-`b`}",
+                &["a", "b", "echo $((1 + `a`)) ${x:-`b`}"],
+            ),
+            ("cat <<E\n`a` \\`b\nE", &["cat <<E", "a"]),
+            ("cat <<-E\n\t\tE\nrm x", &["cat <<-E", "rm x"]),
+            ("cat <<<$(a)", &["a", "cat <<<$(a)"]),
+            (
+                "echo \"${x:-\"$(a)\"}\" 'b'\"c\\\"d\"",
+                &["a", "echo \"${x:-\"$(a)\"}\" 'b'\"c\\\"d\""],
+            ),
+            ("a <<E\nx\nE", &["a <<E"]),
+            ("<<E\nE", &["<<E"]),
             ("", &[]),
         ] {
             let found = commands(line).map(|found| found.into_iter().map(|one| one.text).collect::<Vec<_>>());
@@ -148,6 +161,7 @@ mod tests {
             "echo ${a",
             "a\\",
             "cat <<E\nx",
+            "cat <<a\\",
             "$'\\x72m' x",
             "[[ a =~ (b) ]]",
         ] {
@@ -168,6 +182,12 @@ mod tests {
             let deep = format!("{}x{}", open.repeat(50_000), close.repeat(50_000));
             assert!(commands(&deep).is_err(), "{open}");
         }
+        // Each of these could be read in two ways, and so could each inside it.
+        let twice = format!("{}x{}", "$((".repeat(12), ") )".repeat(12));
+        assert_eq!(
+            commands(&twice),
+            Err("too many parentheses that could be arithmetic")
+        );
         let long = "A=1 ".repeat(200_000);
         let found = commands(&long).unwrap();
         assert!(found[0].readings().count() < 100);

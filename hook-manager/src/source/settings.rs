@@ -119,9 +119,20 @@ impl Reader<'_> {
                 ("disableAllHooks", Tree::Bool(value)) => self.settings.disable_all_hooks = Some(*value),
                 ("disableAllHooks", _) => self.wrong(node, "disableAllHooks", "true or false"),
                 // The rest of a settings file is the host's.
-                _ => {}
+                _ => self.beside(key),
             }
         }
+    }
+
+    /// What looks like hooks, and stands where nobody looks for them.
+    fn beside(&mut self, key: &Key) {
+        let expected = match HookEvent::from(&key.name[..]).is_known() {
+            true => "events inside `hooks`",
+            false if nearest(&key.name, ["hooks"]).is_some() => "`hooks`?",
+            false => return,
+        };
+        let origin = self.origin(key.at, step(&key.name).trim_start_matches('.'));
+        self.say(Severity::Warning, origin, "is not looked into".into(), expected);
     }
 
     fn events(&mut self, events: &[(Key, Node)]) {

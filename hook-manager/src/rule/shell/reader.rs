@@ -283,7 +283,7 @@ impl Reader {
         loop {
             match self.next().ok_or("a `${` without its `}`")? {
                 '}' => return Ok(()),
-                '\\' => self.at += 1,
+                '\\' => drop(self.next()),
                 '\'' => drop(self.until('\'')?),
                 '"' => drop(self.double_quoted(found)?),
                 '$' => drop(self.dollar(true, found)?),
@@ -423,7 +423,7 @@ impl Reader {
                 }
                 let rest = &self.chars[self.at..];
                 let line: String = rest.iter().take_while(|c| **c != '\n').collect();
-                self.at += line.chars().count() + 1;
+                self.at = self.chars.len().min(self.at + line.chars().count() + 1);
                 let compared = if tabs {
                     line.trim_start_matches('\t')
                 } else {
@@ -440,7 +440,7 @@ impl Reader {
                 let mut inside = Self::inside(&body, self.depth + 1, self.again)?;
                 while let Some(c) = inside.next() {
                     match c {
-                        '\\' => inside.at += 1,
+                        '\\' => drop(inside.next()),
                         '$' => drop(inside.dollar(false, found)?),
                         '`' => inside.backtick(found)?,
                         _ => {}
@@ -457,8 +457,9 @@ impl Reader {
     }
 
     fn next(&mut self) -> Option<char> {
-        self.at += 1;
-        self.chars.get(self.at - 1).copied()
+        let next = self.peek();
+        self.at += usize::from(next.is_some());
+        next
     }
 }
 
