@@ -35,7 +35,8 @@ enum Command {
 Exit status:
   --output host   the host's rules: 2 blocks, 1 is an error that stops nothing, 0 is neither
   otherwise       2 blocked, 1 some hook failed, 0 all fine
-  64              the command line itself is wrong; 1 in host mode
+  64              the command line itself is wrong
+  128 + n         ended by signal n, and the hooks with it
 
 Examples:
   hook-manager run PreToolUse < event.json

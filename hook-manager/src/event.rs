@@ -4,6 +4,8 @@ use std::{convert::Infallible, fmt, str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::source::spelling::nearest;
+
 mod spec;
 mod table;
 
@@ -137,6 +139,15 @@ events! {
 }
 
 impl HookEvent {
+    /// The known event whose name is so much like this unknown one's that it was probably meant.
+    pub fn meant(&self) -> Option<&'static str> {
+        let names = Self::ALL.iter().map(|event| event.spec().name);
+        match self {
+            Self::Other(name) => nearest(name, names),
+            _ => None,
+        }
+    }
+
     /// Whether this version knows the event.
     pub fn is_known(&self) -> bool {
         !matches!(self, Self::Other(_))

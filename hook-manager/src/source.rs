@@ -16,7 +16,7 @@ use crate::{
 mod directory;
 mod json;
 mod settings;
-mod spelling;
+pub(crate) mod spelling;
 
 /// Where to look for hooks.
 ///

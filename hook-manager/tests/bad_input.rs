@@ -66,6 +66,12 @@ fn an_event_file_that_is_not_there_is_named() {
 }
 
 #[test]
+fn a_misspelt_event_is_asked_about() {
+    let ran = Project::empty().run("PreTolUse", "{}", &["--output", "table"]);
+    assert!(ran.stderr.contains("did you mean PreToolUse?"), "{ran:?}");
+}
+
+#[test]
 fn an_unknown_event_passes_through_with_a_note() {
     let project = Project::with_hook(
         "PreLunch",

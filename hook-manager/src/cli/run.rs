@@ -27,9 +27,13 @@ pub(super) fn main(args: RunArgs) -> ExitCode {
         false => Output::Host,
     });
     let event = HookEvent::from(args.event.as_str());
-    if let HookEvent::Other(name) = &event {
+    if !event.is_known() {
+        let meant = event
+            .meant()
+            .map(|name| format!("; did you mean {name}?"))
+            .unwrap_or_default();
         complain(format_args!(
-            "note: {name} is not an event this version knows; it is passed through"
+            "note: {event} is not an event this version knows, and is passed through{meant}"
         ));
     }
     let manager = match manager(&args) {

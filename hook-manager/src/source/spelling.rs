@@ -1,7 +1,7 @@
 //! What somebody probably meant to write.
 
 /// The candidate closest to `word`, if one is close enough to be meant.
-pub(super) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let plain = |text: &str| -> Vec<char> {
         text.chars()
             .filter(|c| c.is_alphanumeric())
