@@ -10,8 +10,8 @@ use crate::{
 /// A clone looks at the same figures. Looking never holds up a call.
 ///
 /// As a [`Source`] it tells `hook_calls_total` with an `outcome` of `success`, `failure`, `ignored`,
-/// `cancelled` or `panicked` (all five from the start), `hook_calls_in_flight`, and
-/// `hook_call_duration_seconds`.
+/// `cancelled` or `panicked` (all five from the start), `hook_calls_in_flight` (which may be
+/// [ahead](MonitorSnapshot::in_flight)), and `hook_call_duration_seconds`.
 #[derive(Clone)]
 pub struct MonitorHandle {
     tally: Arc<Tally>,
@@ -39,6 +39,10 @@ pub struct MonitorSnapshot {
     /// Calls that ended in a panic.
     pub panicked: u64,
     /// Calls that began and have not ended.
+    ///
+    /// May be ahead by calls that began and ended while it was being read, and is never behind. The counters
+    /// are read three times, one after the other, and the least of the three is told: with `n` calls begun
+    /// meanwhile it is ahead by at most `n / 3`. Once all is quiet it is exact.
     pub in_flight: u64,
     /// How long the successes and failures took, from `call` to the result. The others are left out: a
     /// call that says nothing says nothing about speed, and what a cancelled call measures is the

@@ -7,12 +7,15 @@ use std::{
 /// Every octave of nanoseconds is cut into this many buckets, so a bucket is at most 1/8 wide.
 const PER_OCTAVE: usize = 8;
 const BUCKETS: usize = (64 - 2) * PER_OCTAVE;
+/// The most that one value adds to the sum, in nanoseconds: a year.
+const SUMMED: u64 = 365 * 24 * 60 * 60 * 1_000_000_000;
 
 /// A latency histogram that any number of threads may record into, wait-free.
 ///
 /// Buckets are logarithmic, eight to an octave: from one nanosecond to five centuries in 4 KiB, each
 /// value known to within 12.5 %, its maximum exactly. Recording is three relaxed atomic operations
-/// and never allocates. Durations above `u64::MAX` nanoseconds count as that.
+/// and never allocates. Durations above `u64::MAX` nanoseconds count as that, and in the sum and the
+/// mean no value counts for more than a year: a single absurd one does not make them wrap.
 ///
 /// ```
 /// use hook_monitor::Histogram;
@@ -49,7 +52,7 @@ impl Histogram {
     pub fn record(&self, value: Duration) {
         let nanos = u64::try_from(value.as_nanos()).unwrap_or(u64::MAX);
         self.buckets[bucket(nanos)].fetch_add(1, Relaxed);
-        self.sum.fetch_add(nanos, Relaxed);
+        self.sum.fetch_add(nanos.min(SUMMED), Relaxed);
         // Most values are no new maximum: a load leaves the line shared, a `fetch_max` would not.
         if nanos > self.max.load(Relaxed) {
             self.max.fetch_max(nanos, Relaxed);
@@ -117,7 +120,7 @@ impl HistogramSnapshot {
         self.buckets.iter().sum()
     }
 
-    /// All values added up, wrapping after 584 years.
+    /// All values added up, each as a year (of 365 days) at most; wraps after 584 years.
     pub const fn sum(&self) -> Duration {
         Duration::from_nanos(self.sum)
     }
@@ -127,7 +130,7 @@ impl HistogramSnapshot {
         Duration::from_nanos(self.max)
     }
 
-    /// The mean; zero when there is none.
+    /// The mean, by the same [`sum`](Self::sum); zero when there is none.
     pub fn mean(&self) -> Duration {
         Duration::from_nanos(self.sum.checked_div(self.count()).unwrap_or(0))
     }
@@ -138,7 +141,9 @@ impl HistogramSnapshot {
     /// `q` is taken into 0..=1; NaN counts as 1.
     pub fn quantile(&self, q: f64) -> Duration {
         let q = if q.is_nan() { 1.0 } else { q.clamp(0.0, 1.0) };
-        let rank = ((self.count() as f64 * q).ceil() as u64).max(1);
+        let rank = self.count() as f64 * q;
+        // 0.55 * 100.0 is a little more than 55: what floats add must not make it the 56th.
+        let rank = ((rank - rank * 4.0 * f64::EPSILON).ceil() as u64).max(1);
         let mut seen = 0;
         for (index, n) in self.buckets.iter().enumerate() {
             seen += n;
@@ -208,6 +213,43 @@ mod tests {
         for q in [f64::NAN, -1.0, 0.0, 0.5, 1.0, f64::INFINITY] {
             assert_eq!(one.quantile(q), Duration::from_nanos(u64::MAX));
         }
+    }
+
+    #[test]
+    fn a_quantile_is_of_the_rank_it_says_where_floats_round_up() {
+        // 0.55 * 100.0 is a little more than 55.
+        for (count, step) in [(100, 1), (1_000, 1), (1_000_000, 9_973)] {
+            for fast in (1..count).step_by(step) {
+                let times = |fast: u64| {
+                    let histogram = Histogram::new();
+                    histogram.buckets[bucket(1_000)].store(fast, Relaxed);
+                    histogram.buckets[bucket(1_000_000)].store(count - fast, Relaxed);
+                    histogram.max.store(1_000_000, Relaxed);
+                    histogram.snapshot()
+                };
+                let q = fast as f64 / count as f64;
+                assert!(times(fast).quantile(q).as_nanos() < 2_000, "{fast} of {count}");
+                assert_eq!(
+                    times(fast - 1).quantile(q).as_nanos(),
+                    1_000_000,
+                    "{fast} of {count}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn an_absurd_value_does_not_wrap_the_sum() {
+        let histogram = Histogram::new();
+        let year = Duration::from_secs(365 * 24 * 60 * 60);
+        for _ in 0..100 {
+            histogram.record(Duration::MAX);
+        }
+        histogram.record(Duration::from_millis(1));
+        let seen = histogram.snapshot();
+        assert_eq!(seen.sum(), 100 * year + Duration::from_millis(1));
+        assert!(seen.mean() > year / 2 && seen.mean() <= year, "{:?}", seen.mean());
+        assert_eq!((seen.count(), seen.max()), (101, Duration::from_nanos(u64::MAX)));
     }
 
     #[test]

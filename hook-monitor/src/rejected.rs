@@ -1,4 +1,4 @@
-use std::{error::Error, fmt, time::Duration};
+use std::{error::Error, fmt, io, time::Duration};
 
 /// A call that was refused without being tried, and when it is worth trying again.
 ///
@@ -86,13 +86,20 @@ impl Rejected {
     }
 
     /// The refusal in `err` or in what caused it, if there is one.
+    ///
+    /// Looks under whatever an error gives as its [`source`](Error::source), and into what an [`io::Error`]
+    /// holds. An error that keeps to itself what it wraps hides a refusal in it.
     pub fn find<'a>(err: &'a (dyn Error + 'static)) -> Option<&'a Rejected> {
         let mut next: Option<&'a (dyn Error + 'static)> = Some(err);
         while let Some(err) = next {
             if let Some(rejected) = err.downcast_ref() {
                 return Some(rejected);
             }
-            next = err.source();
+            // The source of an `io::Error` is that of what it holds, which itself is passed over.
+            next = match err.downcast_ref::<io::Error>() {
+                Some(io) => io.get_ref().map(|held| held as _),
+                None => err.source(),
+            };
         }
         None
     }
@@ -144,6 +151,24 @@ mod tests {
         let err = Wrapped(Wrapped(rejected.clone().into()).into());
         assert_eq!(Rejected::find(&err), Some(&rejected));
         assert_eq!(Rejected::find(&fmt::Error), None);
+    }
+
+    #[test]
+    fn is_found_in_an_io_error_and_under_it() {
+        let rejected = Rejected::new(Reason::CircuitOpen);
+        // An `io::Error` names as its source the source of what it holds, not what it holds.
+        let held = io::Error::other(rejected.clone());
+        assert_eq!(Rejected::find(&held), Some(&rejected));
+        let deep = Wrapped(io::Error::other(io::Error::other(Wrapped(held.into()))).into());
+        assert_eq!(Rejected::find(&deep), Some(&rejected));
+
+        for other in [
+            io::Error::from(io::ErrorKind::TimedOut),
+            io::Error::from_raw_os_error(2),
+            io::Error::other("no"),
+        ] {
+            assert_eq!(Rejected::find(&other), None);
+        }
     }
 
     #[test]

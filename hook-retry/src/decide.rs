@@ -12,6 +12,8 @@ pub enum Verdict {
     /// Try again after exactly this time, because somebody who knows said so: a `Retry-After` header, a
     /// breaker. The back-off starts over from its first wait afterwards.
     ///
+    /// There is no jitter in it: callers that were told the same moment come back at the same moment.
+    ///
     /// Where the time does not fit (see [`RetryPolicy::max_retry_after`], `max_elapsed` and
     /// `deadline_by`), the call ends at once with the result it has.
     ///

@@ -84,7 +84,7 @@ where
 
 impl<S, Req, B, C, R> Future for ResponseFuture<S, Req, B, C, R>
 where
-    S: Service<Req>,
+    S: Service<Req> + Clone,
     B: Backoff,
     C: Decide<S::Response, S::Error>,
     R: RequestRules<Req>,
@@ -102,12 +102,9 @@ where
                     let result = ready!(future.poll(cx));
                     let attempt = this.session.attempt(now);
                     let verdict = policy.decide.decide(result.as_ref(), &attempt);
-                    let delay = match this.session.wait(verdict, policy, now) {
-                        Ok(delay) if this.replay.is_some() => delay,
-                        Ok(_) => {
-                            stats.unrepeatable(attempt.number);
-                            return Poll::Ready(result);
-                        }
+                    let can_repeat = this.replay.is_some();
+                    let delay = match this.session.wait(verdict, can_repeat, policy, now) {
+                        Ok(delay) => delay,
                         Err(End::Stopped) if result.is_ok() => {
                             stats.succeeded(attempt.number);
                             return Poll::Ready(result);
@@ -121,6 +118,11 @@ where
                     // future with the state.
                     drop(result);
                     if !delay.is_zero() {
+                        if let Some(Replay { service, .. }) = &mut *this.replay {
+                            // What it reserved or queued for below and was not called for (a breaker that
+                            // refused is ready without that) goes with it: a clone begins with nothing.
+                            *service = service.clone();
+                        }
                         let sleep = sleep(delay);
                         this.state.set(State::Waiting { sleep, delay });
                         continue;

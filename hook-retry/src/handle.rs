@@ -14,8 +14,8 @@ pub struct RetryHandle {
 
 /// What had happened when it was looked at, since the layer was made.
 ///
-/// Calls count when they end. A call that is dropped before is not among them, though the retries it had
-/// begun and the waits it had finished are. While calls are ending, figures may be apart by those.
+/// Calls count when they end. A call that is dropped before, or that a panic ends, is not among them, though
+/// the retries it had begun and the waits it had finished are. While calls are ending, figures may be apart by those.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Snapshot {
@@ -177,13 +177,10 @@ impl Stats {
             match end {
                 End::Stopped => STOPPED,
                 End::Exhausted => EXHAUSTED,
+                End::Unrepeatable => UNREPEATABLE,
                 End::TooLate => TOO_LATE,
             },
         );
-    }
-
-    pub(crate) fn unrepeatable(&self, attempts: u32) {
-        self.gave_up(attempts, UNREPEATABLE);
     }
 
     pub(crate) fn unready(&self, attempts: u32) {

@@ -140,10 +140,11 @@ impl<B, C, R> RetryPolicy<B, C, R> {
         }
     }
 
-    /// The total time a call may have taken when a retry begins. Default: no limit.
+    /// The total time of a call that no wait may reach. Default: no limit.
     ///
-    /// A wait that would reach it is not begun: the call ends at once with the result it has. An attempt
-    /// under way is not interrupted; that is a timeout's to do.
+    /// A wait that would reach it is not begun: the call ends at once with the result it has. Nothing that
+    /// has begun is interrupted, and a retry may begin later than this: after a wait whose timer was late,
+    /// or when the inner service took its time to be ready. Put a timeout outside for a limit on all that.
     pub const fn max_elapsed(mut self, max_elapsed: Duration) -> Self {
         self.max_elapsed = Some(max_elapsed);
         self
@@ -156,8 +157,10 @@ impl<B, C, R> RetryPolicy<B, C, R> {
         self
     }
 
-    /// Makes jitter repeatable, for tests: the n-th call that waits gets the n-th sequence of waits.
+    /// Makes jitter repeatable, for tests: the n-th back-off to begin gets the n-th sequence of waits.
     ///
+    /// A call begins one with its first [`Verdict::Retry`] that leaves a retry to be made (also if the wait
+    /// then turns out too long for the time left), and another after each [`Verdict::RetryAfter`].
     /// Clones of the policy draw from the same sequences. Without a seed each process has its own.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seeds = Seeds::from_seed(seed);
@@ -233,8 +236,9 @@ impl<B, C, K, D, W> RetryPolicy<B, C, Requests<K, D, W>> {
     /// Asks each request once, when it arrives, until when its answer is wanted. Default: no deadline.
     ///
     /// A wait that would reach the deadline is not begun: the call ends at once with the result it has.
-    /// The first attempt is made in any case, and no attempt is interrupted; that is a timeout's to do.
-    /// Of this and [`max_elapsed`](RetryPolicy::max_elapsed) the earlier counts.
+    /// The first attempt is made in any case, and nothing that has begun is interrupted: neither an attempt,
+    /// nor a wait whose timer is late, nor the wait until the inner service is ready again. Put a timeout
+    /// outside for a limit on all that. Of this and [`max_elapsed`](RetryPolicy::max_elapsed) the earlier counts.
     ///
     /// ```
     /// use hook_retry::RetryPolicy;

@@ -53,7 +53,8 @@ impl<'p, B: Backoff, C, F, Fut> Run<'p, B, C, F, Fut> {
     }
 
     /// A wait that would reach this moment is not begun: the run ends at once with the result it has.
-    /// Default: none.
+    /// Default: none. Nothing that has begun is interrupted, and an attempt may begin later than this, if
+    /// the timer of its wait was late.
     pub const fn deadline(mut self, deadline: Instant) -> Self {
         self.deadline = Some(deadline);
         self
@@ -86,7 +87,7 @@ where
                 StateProj::Called { future } => {
                     let result = ready!(future.poll(cx));
                     let verdict = policy.decide.decide(result.as_ref(), &session.attempt(now));
-                    let Ok(delay) = session.wait(verdict, policy, now) else {
+                    let Ok(delay) = session.wait(verdict, true, policy, now) else {
                         return Poll::Ready(result);
                     };
                     // Nothing of a failed attempt is held while waiting.

@@ -22,7 +22,8 @@ use crate::{
 /// # Readiness
 ///
 /// That of the inner service. Before each retry the clone that is going to be called is driven to
-/// readiness inside the response future.
+/// readiness inside the response future. Where there is a wait before, that is a fresh clone: what the one
+/// before had reserved is given back for the time of the wait.
 ///
 /// # Errors
 ///

@@ -13,7 +13,7 @@ pub(crate) struct Session<D> {
     number: u32,
     /// Known only where somebody wants to know.
     started: Option<Instant>,
-    /// No wait may reach this moment.
+    /// No wait that would reach this moment is begun.
     limit: Option<Instant>,
     /// Made at the first retry, for most calls need none.
     delays: Option<D>,
@@ -26,6 +26,8 @@ pub(crate) enum End {
     Stopped,
     /// No retry was left.
     Exhausted,
+    /// The request could be sent only once.
+    Unrepeatable,
     /// The wait would have reached the limit of time, or was longer than the policy's patience.
     TooLate,
 }
@@ -63,10 +65,12 @@ impl<D: Iterator<Item = Duration>> Session<D> {
         Attempt::new(self.number, elapsed.unwrap_or_default())
     }
 
-    /// How long to wait before the next attempt, or why there is none.
+    /// How long to wait before the next attempt, or why there is none. A seed is drawn only where all but
+    /// the time allows for a wait: a call that ends here for another reason must not shift the others'.
     pub(crate) fn wait<B, C, R>(
         &mut self,
         verdict: Verdict,
+        can_repeat: bool,
         policy: &RetryPolicy<B, C, R>,
         now: impl FnOnce() -> Instant,
     ) -> Result<Duration, End>
@@ -80,6 +84,9 @@ impl<D: Iterator<Item = Duration>> Session<D> {
         };
         if self.is_last(policy.max_retries()) {
             return Err(End::Exhausted);
+        }
+        if !can_repeat {
+            return Err(End::Unrepeatable);
         }
         let delay = match told {
             Some(delay) if delay > policy.patience() => return Err(End::TooLate),

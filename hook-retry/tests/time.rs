@@ -211,6 +211,22 @@ async fn each_request_has_its_own_jitter_also_under_a_seed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_call_that_cannot_be_repeated_takes_no_sequence_of_a_seed() {
+    async fn wait(unrepeatable_before: usize) -> Duration {
+        let policy = RetryPolicy::new().seed(7).retries(1);
+        let layer = RetryLayer::new(policy.clone_with(|req: &bool| req.then_some(true)));
+        let service = layer.layer(service_fn(|_: bool| async { Err::<(), _>("no") }));
+        for _ in 0..unrepeatable_before {
+            let _ = service.clone().oneshot(false).await;
+        }
+        let _ = service.oneshot(true).await;
+        layer.handle().snapshot().backoff
+    }
+    assert_eq!(wait(0).await, wait(1).await);
+    assert_eq!(wait(0).await, wait(5).await);
+}
+
+#[tokio::test(start_paused = true)]
 async fn callers_that_fail_together_do_not_come_back_together() {
     let layer = RetryLayer::default();
     let start = Instant::now();
