@@ -76,7 +76,7 @@ struct ListArgs {
 #[derive(Debug, clap::Args)]
 struct SourceArgs {
     /// The project, whose .claude/settings.json and .claude/settings.local.json are read
-    #[arg(long, value_name = "DIR", default_value = ".")]
+    #[arg(long, value_name = "DIR", env = "CLAUDE_PROJECT_DIR", default_value = ".")]
     project: PathBuf,
     /// Another settings file to read hooks from; may be given several times
     #[arg(long, value_name = "FILE")]
@@ -121,14 +121,14 @@ pub(crate) fn main() -> ExitCode {
     }
 }
 
-/// Prints to standard output. A reader that went away is no error of ours.
-fn print(text: &str) {
+/// Prints to standard output, and says whether that went well.
+fn print(text: &str) -> bool {
     if text.is_empty() {
-        return;
+        return true;
     }
     let mut out = io::stdout().lock();
     let newline = if text.ends_with('\n') { "" } else { "\n" };
-    let _ = write!(out, "{text}{newline}").and_then(|()| out.flush());
+    write!(out, "{text}{newline}").and_then(|()| out.flush()).is_ok()
 }
 
 /// Prints a diagnostic to standard error.

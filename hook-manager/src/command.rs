@@ -64,6 +64,7 @@ impl Parts {
             permit,
             timeout,
             by_deadline,
+            waited,
         } = turn(&self.slots, &req, self.timeout).await?;
         let cwd = self.directory(&req);
         let words = self.words(&cwd);
@@ -77,7 +78,13 @@ impl Parts {
         };
         let finished = match process::run(&command, Input(req.clone()), &limits, permit).await {
             Ok(finished) => finished,
-            Err(RunError::TimedOut { after, .. }) => return Err(HookError::TimedOut { after, by_deadline }),
+            Err(RunError::TimedOut { after, .. }) => {
+                return Err(HookError::TimedOut {
+                    after,
+                    by_deadline,
+                    waited,
+                });
+            }
             Err(err) => return Err(HookError::CouldNotStart(could_not_start(err).into())),
         };
         let by_shell = matches!(self.handler, Handler::Shell { .. });

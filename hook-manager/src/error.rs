@@ -31,6 +31,8 @@ pub enum HookError {
         after: Duration,
         /// Whether it was the event's deadline that cut it off, not its own timeout.
         by_deadline: bool,
+        /// How long it had stood in the queue before.
+        waited: Duration,
     },
     /// The hook's answer was meant as JSON but does not follow the protocol.
     BadOutput(Arc<str>),
@@ -45,6 +47,8 @@ pub enum HookError {
     Cancelled,
     /// The hook's own entry cannot be used: its matcher or its condition cannot be read.
     Unusable(Arc<str>),
+    /// The hook was not run for a cause that is none of its own: the event could not be read, say.
+    NotRun(Arc<str>),
     /// An in-process hook returned an error of its own.
     Failed(Arc<str>),
 }
@@ -63,6 +67,7 @@ impl HookError {
             Self::OutOfBudget { .. } => "out_of_budget",
             Self::Cancelled => "cancelled",
             Self::Unusable(_) => "unusable",
+            Self::NotRun(_) => "not_run",
             Self::Failed(_) => "failed",
         }
     }
@@ -71,9 +76,17 @@ impl HookError {
     /// never reached the hook says nothing.
     pub fn outcome(&self) -> Outcome {
         match self {
-            Self::CircuitOpen(_) | Self::OutOfBudget { .. } | Self::Cancelled | Self::Unusable(_) => {
-                Outcome::Ignored
-            }
+            Self::CircuitOpen(_)
+            | Self::OutOfBudget { .. }
+            | Self::Cancelled
+            | Self::Unusable(_)
+            | Self::NotRun(_) => Outcome::Ignored,
+            // Others took most of its time: being cut off says little about the hook.
+            Self::TimedOut {
+                by_deadline: true,
+                after,
+                waited,
+            } if waited >= after => Outcome::Ignored,
             _ => Outcome::Failure,
         }
     }
@@ -98,15 +111,23 @@ impl fmt::Display for HookError {
             Self::TimedOut {
                 after,
                 by_deadline: false,
+                ..
             } => write!(f, "timed out after {}", seconds(*after)),
             Self::TimedOut {
                 after,
                 by_deadline: true,
+                ..
             } => {
                 write!(f, "cut off by the event's deadline after {}", seconds(*after))
             }
             Self::BadOutput(why) => write!(f, "bad output: {why}"),
-            Self::CircuitOpen(rejected) => rejected.fmt(f),
+            Self::CircuitOpen(rejected) => {
+                write!(f, "{}", Rejected::new(rejected.reason()))?;
+                match rejected.retry_after() {
+                    Some(after) => write!(f, ", retry after {}", seconds(after)),
+                    None => Ok(()),
+                }
+            }
             Self::OutOfBudget { waited } => {
                 write!(
                     f,
@@ -116,6 +137,7 @@ impl fmt::Display for HookError {
             }
             Self::Cancelled => f.write_str("cancelled"),
             Self::Unusable(why) => write!(f, "unusable: {why}"),
+            Self::NotRun(why) => write!(f, "not run: {why}"),
             Self::Failed(why) => f.write_str(why),
         }
     }

@@ -85,7 +85,8 @@ impl HookSpec {
         is_guard(&self.event, &self.name, self.guard, self.on_failure)
     }
 
-    /// What makes two declarations the same hook: event, handler with its arguments, and condition.
+    /// What makes two declarations the same hook: event, handler with its arguments, condition, and
+    /// whether anyone waits for it.
     ///
     /// The matcher is no part of it, because a host compares the hooks that matched. So should the caller:
     /// of the hooks *that apply to one input*, equal ones run once, the first declared.
@@ -107,6 +108,8 @@ impl HookSpec {
             event: self.event.clone(),
             handler: self.handler.clone(),
             condition: self.condition.as_ref().map(|rule| rule.as_str().into()),
+            // One that nobody waits for cannot stand in for one that decides.
+            background: self.background,
             // Nothing else tells two services apart.
             name: matches!(self.handler, Handler::InProcess).then(|| Arc::clone(&self.name)),
         }
@@ -132,6 +135,7 @@ pub struct Identity {
     event: HookEvent,
     handler: Handler,
     condition: Option<Arc<str>>,
+    background: bool,
     name: Option<Arc<str>>,
 }
 
@@ -187,6 +191,20 @@ impl Handler {
         }
     }
 
+    /// Whether it is this very program, asked to run an event: as the one hook of an event in the host's
+    /// settings, it would run itself for ever.
+    pub(crate) fn runs_this_program(&self) -> bool {
+        let is_us = |word: &str| word.rsplit('/').next() == Some("hook-manager");
+        match self {
+            Self::Shell { command, .. } => {
+                let mut words = words_of(command).filter(|word| !word.is_empty());
+                words.by_ref().any(is_us) && words.next() == Some("run")
+            }
+            Self::Exec { program, args } => is_us(program) && args.first().is_some_and(|word| word == "run"),
+            Self::InProcess | Self::HostOnly { .. } => false,
+        }
+    }
+
     /// The name of a hook that was not given one: the stem of the script, or the program.
     pub fn default_name(&self) -> String {
         match self {
@@ -239,7 +257,7 @@ pub enum Shell {
 }
 
 /// What the failure of a hook means for the action it was asked about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum OnFailure {
     /// The action goes on.
     Allow,

@@ -36,10 +36,12 @@ pub fn reply(report: &EventReport) -> HostReply {
         (true, None) => "blocked".to_owned(),
         (false, _) => String::new(),
     };
-    let code = match (blocks, report.failures().next()) {
-        (true, _) => 2,
-        (false, Some(_)) => 1,
-        (false, None) => 0,
+    // A decision stands in the JSON, which some hosts read on status 0 only.
+    let is_said = merged.stop.is_some() || merged.decision != Decision::None;
+    let code = match (blocks, is_said, report.failures().next()) {
+        (true, ..) => 2,
+        (false, false, Some(_)) => 1,
+        _ => 0,
     };
     let stdout = match spec.decision {
         DecisionShape::WorktreePath => worktree(report).unwrap_or_else(|| object(report)),
@@ -90,31 +92,22 @@ fn decide(report: &EventReport, answer: &mut Map<String, Value>, specific: &mut 
     let merged = &report.merged;
     let denied = merged.decision == Decision::Deny;
     match report.event.spec().decision {
-        DecisionShape::Permission => {
-            if merged.decision != Decision::None {
-                specific.insert("permissionDecision".into(), json!(merged.decision.as_str()));
-                if let Some(reason) = &merged.reason {
-                    specific.insert("permissionDecisionReason".into(), json!(reason));
-                }
-            }
-            // A rewrite of what is not going to happen is no use to anyone.
-            if let (Some(input), false) = (&merged.updated_input, denied) {
-                specific.insert("updatedInput".into(), input.clone());
+        DecisionShape::Permission => permission(report, specific),
+        DecisionShape::PermissionRequest => {
+            if let Some(decision) = behavior(report) {
+                specific.insert("decision".into(), decision);
             }
         }
-        DecisionShape::PermissionRequest if denied => {
-            let mut decision = json!({ "behavior": "deny" });
-            if let Some(reason) = &merged.reason {
-                decision["message"] = json!(reason);
-            }
-            if merged
-                .specific
-                .get("decision")
-                .is_some_and(|one| one["interrupt"] == true)
-            {
-                decision["interrupt"] = json!(true);
-            }
-            specific.insert("decision".into(), decision);
+        DecisionShape::Action if denied && !specific.contains_key("action") => {
+            specific.insert("action".into(), json!("decline"));
+            specific.remove("content");
+        }
+        DecisionShape::ContinueFalse if denied => {
+            answer.insert("continue".into(), json!(false));
+            answer.insert(
+                "stopReason".into(),
+                json!(merged.reason.as_deref().unwrap_or("blocked")),
+            );
         }
         DecisionShape::Block if denied => {
             answer.insert("decision".into(), json!("block"));
@@ -124,5 +117,51 @@ fn decide(report: &EventReport, answer: &mut Map<String, Value>, specific: &mut 
             );
         }
         _ => {}
+    }
+    // Nobody knows which form an unknown event reads.
+    if !report.event.is_known() {
+        permission(report, specific);
+    }
+}
+
+fn permission(report: &EventReport, specific: &mut Map<String, Value>) {
+    let merged = &report.merged;
+    if merged.decision != Decision::None {
+        specific.insert("permissionDecision".into(), json!(merged.decision.as_str()));
+        if let Some(reason) = &merged.reason {
+            specific.insert("permissionDecisionReason".into(), json!(reason));
+        }
+    }
+    // A rewrite of what is not going to happen is no use to anyone.
+    if let (Some(input), true) = (&merged.updated_input, merged.decision != Decision::Deny) {
+        specific.insert("updatedInput".into(), input.clone());
+    }
+}
+
+/// The answer to a PermissionRequest: none leaves it to the user.
+fn behavior(report: &EventReport) -> Option<Value> {
+    let merged = &report.merged;
+    match merged.decision {
+        Decision::Deny => {
+            let mut decision = json!({ "behavior": "deny" });
+            if let Some(reason) = &merged.reason {
+                decision["message"] = json!(reason);
+            }
+            if merged.interrupt {
+                decision["interrupt"] = json!(true);
+            }
+            Some(decision)
+        }
+        Decision::Allow => {
+            let mut decision = json!({ "behavior": "allow" });
+            if let Some(input) = &merged.updated_input {
+                decision["updatedInput"] = input.clone();
+            }
+            if !merged.updated_permissions.is_empty() {
+                decision["updatedPermissions"] = json!(merged.updated_permissions);
+            }
+            Some(decision)
+        }
+        _ => None,
     }
 }

@@ -1,12 +1,13 @@
 //! A hook that is a service of this process.
 
 use std::{
+    panic::AssertUnwindSafe,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
-use futures::future::BoxFuture;
+use futures::{FutureExt, future::BoxFuture};
 use hook_monitor::BoxError;
 use tokio::{sync::Semaphore, time};
 use tower::{Service, ServiceExt, util::BoxCloneSyncService};
@@ -14,6 +15,7 @@ use tower::{Service, ServiceExt, util::BoxCloneSyncService};
 use crate::{
     error::HookError,
     output::HookOutput,
+    plan::message,
     request::HookRequest,
     slots::{Turn, turn},
 };
@@ -51,13 +53,18 @@ impl Service<HookRequest> for InProcessHook {
                 permit: _permit,
                 timeout,
                 by_deadline,
+                waited,
             } = turn(&slots, &req, timeout).await?;
-            match time::timeout(timeout, inner.oneshot(req)).await {
-                Ok(Ok(output)) => Ok(Arc::new(output)),
-                Ok(Err(err)) => Err(own(err)),
+            let called = AssertUnwindSafe(inner.oneshot(req)).catch_unwind();
+            match time::timeout(timeout, called).await {
+                Ok(Ok(Ok(output))) => Ok(Arc::new(output)),
+                Ok(Ok(Err(err))) => Err(own(err)),
+                // Nothing of the call is used after it; the service itself is the user's to keep whole.
+                Ok(Err(panic)) => Err(HookError::Panicked(message(&*panic))),
                 Err(_) => Err(HookError::TimedOut {
                     after: timeout,
                     by_deadline,
+                    waited,
                 }),
             }
         })

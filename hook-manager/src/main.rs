@@ -1,5 +1,7 @@
 //! The `hook-manager` command.
 
+#![warn(clippy::print_stderr, clippy::print_stdout)]
+
 use std::process::ExitCode;
 
 mod cli;

@@ -1,4 +1,4 @@
-use std::{collections::HashSet, fmt, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use futures::future::join_all;
 use hook_monitor::Source;
@@ -8,10 +8,11 @@ use crate::{
     builder::HookManagerBuilder,
     command::{CommandHook, Parts},
     config::{self, Config},
+    event::HookEvent,
     hook::{Handler, HookSpec},
     in_process::{InProcessHook, UserService},
     merge::merge,
-    plan::{Entry, Planned, Way},
+    plan::{Entry, Planned, Way, plan_all},
     process::{self, Limits},
     request::HookRequest,
     result::{EventReport, HookResult},
@@ -132,10 +133,19 @@ impl HookManager {
     ///
     /// [`max_concurrent_hooks`]: crate::HookManagerBuilder::max_concurrent_hooks
     pub async fn execute(&self, req: HookRequest) -> EventReport {
+        self.execute_within(self.0.config.deadline, req).await
+    }
+
+    /// [Executes](Self::execute) with less time than the manager's deadline, where some of it has passed
+    /// already. More than the deadline counts as the deadline.
+    pub async fn execute_within(&self, total: Duration, req: HookRequest) -> EventReport {
         let req = req.within(self.0.config.project.as_deref());
         let started = Instant::now();
-        let deadline = started + self.0.config.deadline;
-        let mut planned: Vec<(usize, Planned<'_>)> = self.plan(&req).into_iter().enumerate().collect();
+        let deadline = started + total.min(self.0.config.deadline);
+        let mut planned: Vec<(usize, Planned<'_>)> = plan_all(self.0.entries.iter(), &req)
+            .into_iter()
+            .enumerate()
+            .collect();
         // Guards take their slots first: the sort is stable and the slots are first come, first served.
         planned.sort_by_key(|(_, hook)| !hook.guard);
         let runs = planned.into_iter().map(|(at, hook)| {
@@ -154,24 +164,39 @@ impl HookManager {
         }
     }
 
+    /// The report of an event that could not be run at all, because its input cannot be read, say: every
+    /// hook of the event has failed for the cause `why`, and what that means is each hook's own policy.
+    pub fn not_run(&self, event: &HookEvent, why: impl Into<Arc<str>>) -> EventReport {
+        let why = why.into();
+        let entries = self.0.entries.iter().filter(|entry| entry.event() == event);
+        let results: Vec<HookResult> = entries.map(|entry| entry.not_run(&why)).collect();
+        EventReport {
+            event: event.clone(),
+            project: self.0.config.project.clone(),
+            merged: merge(None, &results),
+            results,
+            took: Duration::ZERO,
+        }
+    }
+
     /// Takes no more hooks in, and waits until every process that is being ended is gone.
     ///
     /// Hooks that wait for a slot end as cancelled; those that run go on to their own end. Returns the
     /// number of process groups that are still there after the grace period.
+    ///
+    /// The processes are those of this whole program: with several managers, shut down the last one last.
     pub async fn shutdown(&self) -> usize {
         self.0.slots.close();
         process::quiesce(self.0.config.grace + Duration::from_secs(1)).await
     }
-
-    /// The hooks for a request, in declared order, each handler once.
-    fn plan(&self, req: &HookRequest) -> Vec<Planned<'_>> {
-        let mut seen = HashSet::new();
-        let of_event = self.0.entries.iter().filter(|entry| entry.event() == req.event());
-        of_event.filter_map(|entry| entry.plan(req, &mut seen)).collect()
-    }
 }
 
 fn hook(spec: HookSpec, service: Option<UserService>, config: &Arc<Config>, slots: &Arc<Semaphore>) -> Entry {
+    if spec.handler.runs_this_program() {
+        let why = "it is hook-manager itself, which runs already".into();
+        let (spec, way) = (Box::new(spec), Way::HostOnly { why });
+        return Entry::Hook { spec, way };
+    }
     let timeout = spec.effective_timeout();
     let slots = Arc::clone(slots);
     let stack = match (service, &spec.handler) {

@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     hook::OnFailure,
-    output::Decision,
+    output::{Action, Decision},
     result::{Ended, HookResult},
 };
 
@@ -27,8 +27,12 @@ pub struct Merged {
     pub system_messages: Vec<String>,
     /// Set when a hook wants the host to stop altogether, to its reason.
     pub stop: Option<String>,
-    /// The fields of the hooks' answers that belong to the event. Lists are joined; of two other
-    /// values the later one stands.
+    /// The permission rules of all hooks that allowed a PermissionRequest.
+    pub updated_permissions: Vec<Value>,
+    /// Whether a hook that denied a PermissionRequest wants the model interrupted.
+    pub interrupt: bool,
+    /// The fields of the hooks' answers that belong to the event. Lists are joined; of two `action`s
+    /// the stricter one stands, of two other values the later one.
     pub specific: Map<String, Value>,
     /// The same for fields at the top level.
     pub other: Map<String, Value>,
@@ -56,10 +60,12 @@ pub(crate) fn merge(asked: Option<&Value>, results: &[HookResult]) -> Merged {
             Ended::Answered(output) => {
                 merged.contexts.extend(output.context.clone());
                 merged.system_messages.extend(output.system_message.clone());
-                if merged.stop.is_none() {
-                    merged.stop.clone_from(&output.stop);
-                }
-                overlay(&mut merged.specific, &output.specific);
+                stop(&mut merged.stop, output.stop.as_ref());
+                merged
+                    .updated_permissions
+                    .extend(output.updated_permissions.iter().cloned());
+                merged.interrupt |= output.interrupt && output.decision == Decision::Deny;
+                act(&mut merged.specific, &output.specific);
                 overlay(&mut merged.other, &output.other);
                 if let Some(rewrite) = &output.updated_input {
                     apply(&mut merged.updated_input, asked, rewrite);
@@ -91,22 +97,61 @@ fn reason(result: &HookResult) -> Option<String> {
 /// Applies a hook's rewrite as what it *changes* in the input it was asked about. Hooks run side by
 /// side on the same input: taken as a whole, the second rewrite would undo the first.
 fn apply(onto: &mut Option<Value>, asked: Option<&Value>, rewrite: &Value) {
-    let (Some(Value::Object(asked)), Value::Object(rewrite)) = (asked, rewrite) else {
-        *onto = Some(rewrite.clone());
+    match (asked, rewrite) {
+        (Some(Value::Object(asked)), Value::Object(rewrite)) => {
+            let onto = onto.get_or_insert_with(|| Value::Object(asked.clone()));
+            change(onto, asked, rewrite);
+        }
+        _ => *onto = Some(rewrite.clone()),
+    }
+}
+
+/// What `rewrite` changes in `asked`, changed in `onto`; inside objects, field by field.
+fn change(onto: &mut Value, asked: &Map<String, Value>, rewrite: &Map<String, Value>) {
+    let Value::Object(onto) = onto else {
+        *onto = Value::Object(rewrite.clone());
         return;
     };
-    let onto = onto.get_or_insert_with(|| Value::Object(asked.clone()));
-    let Value::Object(onto) = onto else { return };
     for (field, value) in rewrite {
-        if asked.get(field) != Some(value) {
-            onto.insert(field.clone(), value.clone());
+        match (onto.get_mut(field), asked.get(field), value) {
+            (_, Some(before), _) if before == value => {}
+            (Some(onto @ Value::Object(_)), Some(Value::Object(asked)), Value::Object(rewrite)) => {
+                change(onto, asked, rewrite);
+            }
+            _ => {
+                onto.insert(field.clone(), value.clone());
+            }
         }
     }
-    for field in asked.keys() {
-        if !rewrite.contains_key(field) {
-            onto.remove(field);
+    onto.retain(|field, _| rewrite.contains_key(field) || !asked.contains_key(field));
+}
+
+/// The first reason to stop that says something.
+fn stop(onto: &mut Option<String>, reason: Option<&String>) {
+    if let Some(reason) = reason {
+        match onto {
+            Some(have) if !have.is_empty() => {}
+            _ => *onto = Some(reason.clone()),
         }
     }
+}
+
+/// Overlays an answer's own fields, except that its `action`, and the `content` that belongs to it, give
+/// way to a stricter one that is there already.
+fn act(onto: &mut Map<String, Value>, fields: &Map<String, Value>) {
+    let action = |fields: &Map<String, Value>| Action::read(fields.get("action")?.as_str()?);
+    let mut fields = fields.clone();
+    match (action(onto), action(&fields)) {
+        (Some(have), Some(new)) if have > new => {
+            fields.remove("action");
+            fields.remove("content");
+        }
+        (Some(have), Some(new)) if new > have => {
+            onto.remove("content");
+        }
+        _ => {}
+    }
+    overlay(onto, &fields);
 }
 
 fn overlay(onto: &mut Map<String, Value>, fields: &Map<String, Value>) {

@@ -24,6 +24,38 @@ pub enum Decision {
     Deny,
 }
 
+/// The answer to a question an MCP server asks the user, from least to most restrictive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Action {
+    Accept,
+    Cancel,
+    Decline,
+}
+
+impl Action {
+    pub(crate) fn read(word: &str) -> Option<Self> {
+        [Self::Accept, Self::Cancel, Self::Decline]
+            .into_iter()
+            .find(|action| action.as_str() == word)
+    }
+
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Accept => "accept",
+            Self::Cancel => "cancel",
+            Self::Decline => "decline",
+        }
+    }
+
+    /// What it is beside the other decisions.
+    pub(crate) fn decision(self) -> Decision {
+        match self {
+            Self::Accept => Decision::Allow,
+            Self::Cancel | Self::Decline => Decision::Deny,
+        }
+    }
+}
+
 impl Decision {
     /// The word for it, as the host writes it; `-` for none.
     pub fn as_str(self) -> &'static str {
@@ -69,6 +101,10 @@ pub struct HookOutput {
     pub system_message: Option<String>,
     /// Set when the hook wants the host to stop altogether, to the reason (which may be empty).
     pub stop: Option<String>,
+    /// Permission rules to apply with an allowed PermissionRequest.
+    pub updated_permissions: Vec<Value>,
+    /// Whether a denied PermissionRequest should also interrupt the model.
+    pub interrupt: bool,
     /// Every other field of the hook's answer for its event, passed through to the host.
     pub specific: Map<String, Value>,
     /// Fields at the top level that this version does not know, passed through to the host.

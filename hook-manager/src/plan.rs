@@ -1,6 +1,6 @@
 //! Which hooks are for an event, and one hook's way from there to its result.
 
-use std::{any::Any, collections::HashSet, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{any::Any, collections::HashMap, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures::FutureExt;
 use hook_monitor::Source;
@@ -11,10 +11,11 @@ use crate::{
     error::HookError,
     event::HookEvent,
     hook::{HookSpec, Identity, OnFailure, Origin},
-    output::{Decision, HookOutput},
+    output::HookOutput,
     policy,
     request::HookRequest,
     result::{Ended, HookResult},
+    rule::Rule,
     source::BrokenHook,
     stack::HookService,
 };
@@ -62,38 +63,83 @@ impl Entry {
         }
     }
 
-    /// What this hook has to do for a request of its event; `None` if it is not meant. `seen` are the
-    /// handlers that run already: the same one declared twice runs once.
-    pub(crate) fn plan(&self, req: &HookRequest, seen: &mut HashSet<Identity>) -> Option<Planned<'_>> {
+    /// What this hook has to do for a request of its event; `None` if it is not meant.
+    fn plan(&self, req: &HookRequest) -> Option<Planned<'_>> {
         match self {
-            Self::Hook { spec, way } => plan(spec, way, req, seen),
+            Self::Hook { spec, way } => plan(spec, way, req),
             Self::Broken(hook) => plan_broken(hook, req),
+        }
+    }
+
+    /// This hook's failure for a cause that is none of its own.
+    pub(crate) fn not_run(&self, why: &Arc<str>) -> HookResult {
+        let ended = Ended::Failed(HookError::NotRun(Arc::clone(why)));
+        let (hook, origin, guard, on_failure) = match self {
+            Self::Hook { spec, .. } => (
+                &spec.name,
+                &spec.origin,
+                spec.is_guard(),
+                spec.effective_on_failure(),
+            ),
+            Self::Broken(hook) => (&hook.name, &hook.origin, hook.guard, broken_policy(hook)),
+        };
+        HookResult {
+            hook: Arc::clone(hook),
+            origin: origin.clone(),
+            ended,
+            guard,
+            on_failure,
+            took: Duration::ZERO,
+            queued: Duration::ZERO,
+            attempts: 0,
+            cached: false,
         }
     }
 }
 
-fn plan<'a>(
-    spec: &'a HookSpec,
-    way: &Way,
-    req: &HookRequest,
-    seen: &mut HashSet<Identity>,
-) -> Option<Planned<'a>> {
+/// The hooks for a request, in declared order. The same handler declared twice runs once, under the
+/// stricter of its policies.
+pub(crate) fn plan_all<'a>(entries: impl Iterator<Item = &'a Entry>, req: &HookRequest) -> Vec<Planned<'a>> {
+    let mut planned: Vec<Planned<'a>> = Vec::new();
+    let mut seen: HashMap<Identity, usize> = HashMap::new();
+    for entry in entries.filter(|entry| entry.event() == req.event()) {
+        let Some(hook) = entry.plan(req) else { continue };
+        let identity = match entry {
+            Entry::Hook { spec, .. } => Some(spec.identity()),
+            Entry::Broken(_) => None,
+        };
+        match identity.as_ref().and_then(|identity| seen.get(identity)) {
+            Some(first) => {
+                let first = &mut planned[*first];
+                first.on_failure = first.on_failure.max(hook.on_failure);
+                first.guard |= hook.guard;
+            }
+            None => {
+                seen.extend(identity.map(|identity| (identity, planned.len())));
+                planned.push(hook);
+            }
+        }
+    }
+    planned
+}
+
+fn plan<'a>(spec: &'a HookSpec, way: &Way, req: &HookRequest) -> Option<Planned<'a>> {
     let todo = match (spec.matcher.matches(req.input()), way) {
         (Ok(false), _) => return None,
         // Whether the hook is meant is not known; a guard that was not asked has not said yes.
         (Err(err), _) => Todo::Known(Ended::Failed(HookError::Unusable(err.to_string().into()))),
+        // Its owner wants the action blocked when it cannot run, and here it cannot.
+        (Ok(true), Way::HostOnly { why }) if spec.on_failure == Some(OnFailure::Block) => {
+            Todo::Known(Ended::Failed(HookError::NotRun(Arc::clone(why))))
+        }
         (Ok(true), Way::HostOnly { why }) => Todo::Known(Ended::Skipped(Arc::clone(why))),
         (Ok(true), Way::Run { service, .. }) => Todo::Run(service.clone()),
     };
-    let project = req.project();
-    if spec
-        .condition
-        .as_ref()
-        .is_some_and(|rule| !rule.covers(req.input(), project))
-    {
+    let covered = |rule: &Rule| rule.covers(req.input(), req.project());
+    if !spec.condition.as_ref().is_none_or(covered) {
         return None;
     }
-    seen.insert(spec.identity()).then(|| Planned {
+    Some(Planned {
         name: &spec.name,
         origin: &spec.origin,
         guard: spec.is_guard(),
@@ -109,10 +155,14 @@ fn plan_broken<'a>(hook: &'a BrokenHook, req: &HookRequest) -> Option<Planned<'a
         name: &hook.name,
         origin: &hook.origin,
         guard: hook.guard,
-        on_failure: policy::on_failure(&hook.event, hook.guard, hook.on_failure),
+        on_failure: broken_policy(hook),
         background: false,
         todo: Todo::Known(Ended::Failed(HookError::Unusable(hook.reason.as_str().into()))),
     })
+}
+
+fn broken_policy(hook: &BrokenHook) -> OnFailure {
+    policy::on_failure(&hook.event, hook.guard, hook.on_failure)
 }
 
 impl Planned<'_> {
@@ -145,6 +195,12 @@ async fn run(service: HookService, req: HookRequest, started: Instant, deadline:
     // A panic is this hook's failure, not the event's. Nothing of the hook is used after it.
     match timeout_at(deadline + SLACK, AssertUnwindSafe(called).catch_unwind()).await {
         Ok(Ok(Ok(output))) => Ended::Answered(output),
+        // An attempt came before this refusal: its cause is what is of interest.
+        Ok(Ok(Err(HookError::CircuitOpen(refused)))) => Ended::Failed(
+            req.trace()
+                .last_error()
+                .unwrap_or(HookError::CircuitOpen(refused)),
+        ),
         Ok(Ok(Err(err))) => Ended::Failed(err),
         Ok(Err(panic)) => Ended::Failed(HookError::Panicked(message(&*panic))),
         Err(_) if req.trace().attempts() == 0 => Ended::Failed(HookError::OutOfBudget {
@@ -153,23 +209,24 @@ async fn run(service: HookService, req: HookRequest, started: Instant, deadline:
         Err(_) => Ended::Failed(HookError::TimedOut {
             after: started.elapsed(),
             by_deadline: true,
+            waited: req.trace().time_queued(),
         }),
     }
 }
 
 /// The answer of a hook declared `async`, which the host lets say things but not decide them.
 fn undecided(output: &HookOutput) -> Arc<HookOutput> {
-    let (decision, reason) = (Decision::None, None);
     Arc::new(HookOutput {
-        decision,
-        reason,
-        updated_input: None,
-        stop: None,
-        ..output.clone()
+        context: output.context.clone(),
+        system_message: output.system_message.clone(),
+        exit_code: output.exit_code,
+        stdout: output.stdout.clone(),
+        stderr: output.stderr.clone(),
+        ..HookOutput::none()
     })
 }
 
-fn message(panic: &(dyn Any + Send)) -> Arc<str> {
+pub(crate) fn message(panic: &(dyn Any + Send)) -> Arc<str> {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("with no message")

@@ -22,6 +22,16 @@ impl HookSpec {
             false => on_failure(&self.event, self.is_guard(), self.on_failure),
         }
     }
+
+    /// Takes over what a copy of this hook is stricter about.
+    pub(crate) fn absorb(&mut self, copy: &HookSpec) {
+        if copy.effective_on_failure() > self.effective_on_failure() {
+            self.on_failure = Some(copy.effective_on_failure());
+        }
+        if copy.is_guard() {
+            self.guard = Some(true);
+        }
+    }
 }
 
 /// A guard that could not look has the user look instead.

@@ -3,7 +3,7 @@ use std::{
     fmt,
     path::Path,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
     },
     time::{Duration, Instant},
@@ -11,7 +11,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::event::HookEvent;
+use crate::{error::HookError, event::HookEvent};
 
 /// One event of the host on its way to a hook: the whole of its input, and until when it may take.
 ///
@@ -44,6 +44,7 @@ struct Input {
 pub(crate) struct Trace {
     attempts: AtomicU32,
     queued_nanos: AtomicU64,
+    last_error: Mutex<Option<HookError>>,
 }
 
 impl HookRequest {
@@ -187,6 +188,20 @@ impl Trace {
     pub(crate) fn queued(&self, queued: Duration) {
         let nanos = u64::try_from(queued.as_nanos()).unwrap_or(u64::MAX);
         self.queued_nanos.fetch_add(nanos, Relaxed);
+    }
+
+    /// An attempt has ended.
+    pub(crate) fn attempted<T>(&self, result: &Result<T, HookError>) {
+        let mut last = self.last_error.lock().unwrap_or_else(PoisonError::into_inner);
+        *last = result.as_ref().err().cloned();
+    }
+
+    /// Why the last attempt failed, if it did.
+    pub(crate) fn last_error(&self) -> Option<HookError> {
+        self.last_error
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// How often the hook itself was started for this request; none when the cache answered.

@@ -97,9 +97,11 @@ pub struct EventReport {
 }
 
 impl EventReport {
-    /// Whether the action must not go on.
+    /// Whether the action must not go on: a hook denies it, and the event is one that can be denied; or a
+    /// hook wants the host to stop altogether.
     pub fn is_blocked(&self) -> bool {
-        self.merged.decision == Decision::Deny || self.merged.stop.is_some()
+        let denied = self.merged.decision == Decision::Deny && self.event.spec().can_be_denied();
+        denied || self.merged.stop.is_some()
     }
 
     /// The hooks that failed.

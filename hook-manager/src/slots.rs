@@ -17,6 +17,8 @@ pub(crate) struct Turn {
     pub(crate) timeout: Duration,
     /// Whether that timeout is what the event has left, rather than the hook's own.
     pub(crate) by_deadline: bool,
+    /// How long this call, with all its attempts, has stood in the queue.
+    pub(crate) waited: Duration,
 }
 
 /// Waits for a turn, until the request's deadline at most, and counts the attempt that begins.
@@ -38,6 +40,7 @@ pub(crate) async fn turn(
                 permit,
                 timeout: own_timeout.min(left),
                 by_deadline: left < own_timeout,
+                waited: req.trace().time_queued(),
             })
         }
         // The semaphore is closed when the manager shuts down.

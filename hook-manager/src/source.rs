@@ -157,7 +157,11 @@ pub fn load(sources: &Sources) -> Loaded {
     for one in found {
         match one {
             Found::Hook(mut hook) => match known.same(&hook) {
-                Some(first) => loaded.problems.push(repeated(&loaded.hooks[first], &hook)),
+                Some(first) => {
+                    let first = &mut loaded.hooks[first];
+                    loaded.problems.push(repeated(first, &hook));
+                    first.absorb(&hook);
+                }
                 None => {
                     known
                         .first
@@ -237,7 +241,7 @@ fn repeated(first: &HookSpec, copy: &HookSpec) -> Problem {
         severity,
         origin: copy.origin.clone(),
         what: format!(
-            "is declared before{which}, as {} ({}), and runs once",
+            "is declared before{which}, as {} ({}), and runs once, under the stricter policy",
             first.name, first.origin
         ),
         expected: None,

@@ -2,14 +2,17 @@
 //! and the wait for a slot are the hook's innermost part, because a process has to be killed by
 //! whoever started it.
 
-use std::sync::Arc;
+use std::{
+    hash::{Hash, Hasher},
+    sync::Arc,
+};
 
 use hook_breaker::CircuitBreakerLayer;
 use hook_cache::CacheLayer;
 use hook_monitor::{MonitorLayer, OnReject, Rejected, Source};
 use hook_retry::{Attempt, RetryLayer, RetryPolicy, Verdict};
 use serde_json::Value;
-use tower::{Layer, Service, util::BoxCloneSyncService};
+use tower::{Layer, Service, ServiceExt, service_fn, util::BoxCloneSyncService};
 
 use crate::{
     config::Config,
@@ -42,6 +45,14 @@ where
         .classify_with(judge)
         .on_reject(RefuseAsHookError);
     layers.push(Box::new(breaker.handle()));
+    let hook = service_fn(move |req: HookRequest| {
+        let called = hook.clone().oneshot(req.clone());
+        async move {
+            let result = called.await;
+            req.trace().attempted(&result);
+            result
+        }
+    });
     let mut service = HookService::new(breaker.layer(hook));
 
     if spec.idempotent && config.retries > 0 {
@@ -89,18 +100,38 @@ fn again(result: Result<&Arc<HookOutput>, &HookError>, _attempt: &Attempt) -> Ve
     }
 }
 
-/// The whole input, or the fields that the hook's owner says matter. Objects are sorted by name, so
-/// that the same input written in another order is the same key.
-fn key(rule: &CacheKey, req: &HookRequest) -> Option<String> {
-    let input = req.input();
+/// The whole input as it was sent, or the fields that the hook's owner says matter.
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum Key {
+    Whole(Whole),
+    Fields(String),
+}
+
+/// A request as its bytes, which are not copied.
+#[derive(Clone)]
+struct Whole(HookRequest);
+
+impl PartialEq for Whole {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.bytes() == other.0.bytes()
+    }
+}
+
+impl Eq for Whole {}
+
+impl Hash for Whole {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.bytes().hash(state);
+    }
+}
+
+fn key(rule: &CacheKey, req: &HookRequest) -> Option<Key> {
     Some(match rule {
-        CacheKey::WholeInput => input.to_string(),
+        CacheKey::WholeInput => Key::Whole(Whole(req.clone())),
         CacheKey::Fields(pointers) => {
-            let fields: Vec<&Value> = pointers
-                .iter()
-                .map(|at| input.pointer(at).unwrap_or(&Value::Null))
-                .collect();
-            serde_json::to_string(&fields).ok()?
+            let input = req.input();
+            let fields: Vec<Option<&Value>> = pointers.iter().map(|at| input.pointer(at)).collect();
+            Key::Fields(serde_json::to_string(&fields).ok()?)
         }
     })
 }

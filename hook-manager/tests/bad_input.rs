@@ -35,7 +35,11 @@ fn an_error_of_our_own_blocks_only_where_a_hook_is_declared_to_block() {
     // The example's guard says `onFailure: block`.
     let ran = project.run("PreToolUse", "{", &["--output", "host"]);
     assert_eq!(ran.code, 2, "{ran:?}");
-    assert!(ran.stderr.contains("hook guard could not be run"), "{ran:?}");
+    assert!(
+        ran.stderr
+            .contains("hook guard failed and its policy is to block: not run"),
+        "{ran:?}"
+    );
     assert_eq!(project.run("PreToolUse", "{", &["--output", "table"]).code, 1);
     assert_eq!(project.run("Stop", "{", &["--output", "host"]).code, 1);
 }
@@ -182,4 +186,39 @@ fn bad_output_names_the_field_and_what_was_expected() {
     assert_eq!(kind, "bad_output");
     let expected = "hookSpecificOutput.permissionDecision: expected allow, deny, ask or defer, found the string \"maybe\"";
     assert!(message.contains(expected), "{message}");
+}
+
+#[test]
+fn hooks_are_found_from_a_subdirectory_of_the_hosts_project() {
+    let project = Project::with_hook("PreToolUse", json!({ "type": "command", "command": "exit 2" }));
+    fs::create_dir(project.path().join("deep")).unwrap();
+    let input = project.file("event.json", "{}");
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_hook-manager"))
+        .args(["run", "PreToolUse", "--output", "table", "--event"])
+        .arg(input)
+        .env("CLAUDE_PROJECT_DIR", project.path())
+        .current_dir(project.path().join("deep"))
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+}
+
+#[test]
+fn an_event_that_never_ends_is_given_up_at_the_deadline() {
+    let project = Project::with_hook("Stop", json!({ "type": "command", "command": "true" }));
+    let pipe = project.path().join("pipe");
+    assert!(
+        std::process::Command::new("mkfifo")
+            .arg(&pipe)
+            .status()
+            .unwrap()
+            .success()
+    );
+    let ran = project.run(
+        "Stop",
+        "",
+        &["--deadline", "0.3", "--event", pipe.to_str().unwrap()],
+    );
+    assert!(ran.stderr.contains("pipe: still open after 300ms"), "{ran:?}");
+    assert_eq!(ran.code, 1);
 }

@@ -183,7 +183,8 @@ async fn one_deadline_holds_for_the_event_and_every_hook_yields_a_result() {
         error(&report.results[0]),
         &HookError::TimedOut {
             after: Duration::from_secs(15),
-            by_deadline: true
+            by_deadline: true,
+            waited: Duration::ZERO
         }
     );
     assert_eq!(report.merged.contexts, ["here"]);
@@ -196,7 +197,8 @@ async fn a_hooks_own_timeout_comes_before_the_events_deadline() {
         error(&report.results[0]),
         &HookError::TimedOut {
             after: Duration::from_secs(2),
-            by_deadline: false
+            by_deadline: false,
+            waited: Duration::ZERO
         }
     );
     assert_eq!(report.took, Duration::from_secs(2));
@@ -467,4 +469,107 @@ async fn every_layer_of_every_hook_can_be_read_from_outside() {
             ("breaker", "fine")
         ]
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_cause_of_a_failure_is_told_although_the_circuit_opened_on_the_way() {
+    // As many retries as failures in a row open the circuit: the last attempt is refused.
+    let report = run(&manager([failing("bad", &Arc::default()).idempotent()])).await;
+    assert_eq!(error(&report.results[0]), &HookError::Failed("no luck".into()));
+    assert_eq!(report.results[0].attempts, 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_of_an_idempotent_hook_is_tried_again_like_any_failure() {
+    let runs = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&runs);
+    let panics_once = Hook::function("panics", EVENT, move |_| {
+        let run = count.fetch_add(1, SeqCst);
+        async move {
+            assert!(run > 0, "the first time goes wrong");
+            Ok::<_, io::Error>(HookOutput::allow("the second does not"))
+        }
+    });
+    let report = run(&manager([panics_once.idempotent()])).await;
+    assert_eq!(
+        (report.merged.decision, report.results[0].attempts),
+        (Decision::Allow, 2)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hook_that_others_left_no_time_is_not_blamed_for_it() {
+    let slow = |name: &str, ms: u64| {
+        Hook::function(name, EVENT, move |req: HookRequest| async move {
+            // On another tool nobody stands in its way, and it is quick.
+            let ms = if req.field("/tool_name") == Some("Bash") {
+                ms
+            } else {
+                1
+            };
+            sleep(Duration::from_millis(ms)).await;
+            Ok::<_, io::Error>(HookOutput::deny("no"))
+        })
+    };
+    let builder = HookManager::builder()
+        .max_concurrent_hooks(1)
+        .deadline(Duration::from_millis(450));
+    let manager = builder
+        .hook(slow("guard", 350).matching("Bash"))
+        .hook(slow("second", 200))
+        .build()
+        .unwrap();
+    for _ in 0..5 {
+        let report = run(&manager).await;
+        assert_eq!(error(&report.results[1]).kind(), "timed_out");
+    }
+    let report = manager.execute(request(json!({ "tool_name": "Read" }))).await;
+    assert_eq!(report.merged.decision, Decision::Deny, "{report:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn rewrites_of_parts_of_one_field_apply_both() {
+    let rewrite = |name: &str, input: Value| says(name, HookOutput::none().updated_input(input));
+    let manager = manager([
+        rewrite("a", json!({ "o": { "a": 9, "b": 1 } })),
+        rewrite("b", json!({ "o": { "a": 1, "b": 9, "c": 3 } })),
+    ]);
+    let input = json!({ "tool_name": "X", "tool_input": { "o": { "a": 1, "b": 1 } } });
+    let merged = manager.execute(request(input)).await.merged;
+    assert_eq!(
+        merged.updated_input,
+        Some(json!({ "o": { "a": 9, "b": 9, "c": 3 } }))
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn inputs_that_differ_in_a_digit_or_in_a_repeated_field_are_different_keys() {
+    let runs = Arc::default();
+    let manager = manager([echo(&runs).cached(CacheRule::default())]);
+    for input in [
+        r#"{"id": 100000000000000000000001}"#,
+        r#"{"id": 100000000000000000000002}"#,
+        r#"{"a": 1, "a": 2}"#,
+        r#"{"a": 2}"#,
+    ] {
+        let report = manager.execute(HookRequest::parse(EVENT, input).unwrap()).await;
+        assert!(!report.results[0].cached, "{input}");
+    }
+    assert_eq!(runs.load(SeqCst), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_that_cannot_be_read_is_a_failure_of_each_of_its_hooks() {
+    let manager = manager([
+        says("a", HookOutput::none()),
+        says("b", HookOutput::none()).guard(),
+    ]);
+    let report = manager.not_run(&EVENT, "no JSON");
+    assert!(
+        report
+            .failures()
+            .all(|(_, err)| *err == HookError::NotRun("no JSON".into()))
+    );
+    assert_eq!((report.results.len(), report.merged.decision), (2, Decision::Ask));
+    assert!(manager.not_run(&HookEvent::Stop, "no JSON").results.is_empty());
 }

@@ -13,7 +13,7 @@ const SOON: Duration = Duration::from_secs(20);
 
 #[tokio::test]
 async fn a_signal_ends_the_command_and_every_process_of_its_hooks() {
-    for (signal, status) in [("TERM", 143), ("INT", 130), ("HUP", 129)] {
+    for (signal, status) in [("TERM", 143), ("INT", 130), ("HUP", 129), ("QUIT", 131)] {
         let hook =
             json!({ "type": "command", "command": "trap '' TERM; echo > started; sleep 300 & sleep 300" });
         let project = Project::with_hook("Stop", hook);
@@ -51,4 +51,24 @@ async fn a_signal_ends_the_command_and_every_process_of_its_hooks() {
         assert_eq!(ended.code(), Some(status), "{signal}");
         assert_eq!(project.processes(), Vec::<String>::new(), "{signal}");
     }
+}
+
+#[tokio::test]
+async fn the_ends_of_hooks_are_seen_although_our_parent_had_them_ignored() {
+    let project = Project::with_hook(
+        "PreToolUse",
+        json!({ "type": "command", "command": "echo no >&2; exit 2" }),
+    );
+    let output = Command::new("sh")
+        .args([
+            "-c",
+            "trap '' CHLD; exec \"$0\" run PreToolUse --output table --project \"$1\" --event \"$2\"",
+        ])
+        .arg(env!("CARGO_BIN_EXE_hook-manager"))
+        .arg(project.path())
+        .arg(project.file("event.json", "{}"))
+        .output()
+        .await
+        .expect("a shell");
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
 }

@@ -1,15 +1,15 @@
 use std::{
     fs::File,
-    io::{self, IsTerminal, Read},
+    io::{self, IsTerminal, Read, Write},
     path::Path,
     process::ExitCode,
     sync::mpsc,
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use hook_manager::{
-    EventReport, HookEvent, HookManager, HookManagerBuilder, HookRequest, OnFailure,
+    EventReport, HookEvent, HookManager, HookManagerBuilder, HookRequest,
     host::{self, HostReply},
     process,
     source::Problem,
@@ -22,6 +22,7 @@ use super::{Output, RunArgs, SourceArgs, complain, json, print, signals::Signals
 const INPUT_LIMIT: u64 = 256 * 1024 * 1024;
 
 pub(super) fn main(args: RunArgs) -> ExitCode {
+    let started = Instant::now();
     let output = args.output.unwrap_or(match io::stdout().is_terminal() {
         true => Output::Table,
         false => Output::Host,
@@ -70,8 +71,10 @@ pub(super) fn main(args: RunArgs) -> ExitCode {
     }
     let code = runtime.block_on(async {
         let mut signals = Signals::new();
+        // The deadline is the whole command's: reading the event took its part of it.
+        let left = args.deadline.saturating_sub(started.elapsed());
         select! {
-            report = manager.execute(req) => answer(output, &manager, &report),
+            report = manager.execute_within(left, req) => answer(output, &manager, &report),
             signal = signals.next() => {
                 complain(format_args!("ended by signal {signal}, and so are the hooks"));
                 128 + signal
@@ -106,14 +109,7 @@ fn answer(output: Output, manager: &HookManager, report: &EventReport) -> u8 {
             for (result, err) in report.failures() {
                 complain(format_args!("hook {}: {err}", result.hook));
             }
-            let HostReply {
-                stdout, stderr, code, ..
-            } = host::reply(report);
-            if !stderr.is_empty() {
-                eprintln!("{stderr}");
-            }
-            print(&stdout);
-            code
+            tell(manager, &host::reply(report))
         }
         Output::Json => {
             print(&json::report(report));
@@ -136,25 +132,32 @@ fn status(manager: &HookManager, report: &EventReport) -> u8 {
     }
 }
 
-/// An error of our own. For the host it blocks nothing, unless a hook of this event is declared to
-/// block when it fails: then not having been run is such a failure.
+/// Says to the host what it reads; the answer first, for standard error may be a pipe nobody empties.
+fn tell(manager: &HookManager, reply: &HostReply) -> u8 {
+    let is_told = print(&reply.stdout);
+    if !reply.stderr.is_empty() {
+        let _ = writeln!(io::stderr().lock(), "{}", reply.stderr);
+    }
+    let unsaid = !is_told || (reply.stdout.is_empty() && manager.problems().iter().any(Problem::is_error));
+    match reply.code {
+        0 if unsaid => 1,
+        code => code,
+    }
+}
+
+/// An error of our own, because of which no hook of the event runs. To the host that is a failure of each
+/// of them, and means what their owners say; so it blocks only where one of them is declared to.
 fn ours(
     output: Output,
     manager: Option<&HookManager>,
     event: &HookEvent,
     err: impl std::fmt::Display,
 ) -> ExitCode {
-    complain(err);
-    let blocks =
-        |hook: &&hook_manager::HookSpec| hook.event == *event && hook.on_failure == Some(OnFailure::Block);
-    let blocking = manager.and_then(|manager| manager.hooks().find(blocks));
-    match (output, blocking) {
-        (Output::Host, Some(hook)) => {
-            complain(format_args!(
-                "blocked: hook {} could not be run, and it is declared to block then",
-                hook.name
-            ));
-            ExitCode::from(2)
+    complain(&err);
+    match (output, manager) {
+        (Output::Host, Some(manager)) => {
+            let reply = host::reply(&manager.not_run(event, err.to_string()));
+            ExitCode::from(tell(manager, &reply).max(u8::from(reply.stdout.is_empty())))
         }
         _ => ExitCode::from(1),
     }
@@ -166,19 +169,23 @@ fn source(file: Option<&Path>) -> String {
 
 fn read(file: Option<&Path>, patience: Duration) -> Result<Vec<u8>, String> {
     let told = |err: io::Error| format!("{}: {err}, expected an event as JSON", source(file));
-    if let Some(file) = file {
-        return take(File::open(file).map_err(told)?).map_err(told);
-    }
-    if io::stdin().is_terminal() {
+    if file.is_none() && io::stdin().is_terminal() {
         return Err("standard input is a terminal; expected an event as JSON: pipe it in, or name it with --event FILE".into());
     }
-    // A thread of its own: whoever holds the other end may never close it.
+    // A thread of its own: whoever holds the other end of a pipe may never close it.
     let (send, receive) = mpsc::channel();
-    thread::spawn(move || send.send(take(io::stdin().lock())));
+    let path = file.map(Path::to_owned);
+    thread::spawn(move || {
+        send.send(match path {
+            Some(path) => File::open(path).and_then(take),
+            None => take(io::stdin().lock()),
+        })
+    });
     match receive.recv_timeout(patience) {
         Ok(read) => read.map_err(told),
         Err(_) => Err(format!(
-            "standard input: still open after {patience:?}; expected an event as JSON, and its end"
+            "{}: still open after {patience:?}; expected an event as JSON, and its end",
+            source(file)
         )),
     }
 }

@@ -47,6 +47,15 @@ impl EventSpec {
         }
     }
 
+    /// Whether a hook can keep what the event announces from happening, or have it undone.
+    pub fn can_be_denied(&self) -> bool {
+        let by_answer = !matches!(
+            self.decision,
+            DecisionShape::None | DecisionShape::Retry | DecisionShape::WorktreePath
+        );
+        by_answer || matches!(self.exit_two, ExitTwo::Blocks | ExitTwo::StderrToModel)
+    }
+
     /// How long a handler of this kind may take when it does not say.
     pub fn timeout(&self, kind: HandlerKind) -> Duration {
         match kind {

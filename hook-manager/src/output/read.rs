@@ -10,7 +10,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{Decision, HookOutput};
+use super::{Action, Decision, HookOutput};
 use crate::{
     error::HookError,
     event::{DecisionShape, ExitTwo, HookEvent},
@@ -172,29 +172,51 @@ fn read_specific(
     output.updated_input = take(&mut fields, IN, "updatedInput", "an object", |value| {
         value.is_object().then(|| value.clone())
     })?;
-    if event.spec().decision == DecisionShape::PermissionRequest {
-        if let Some(answer) = fields.get("decision") {
-            output.decision = output.decision.max(behavior(answer)?);
-            output.reason = answer["message"]
-                .as_str()
-                .map(str::to_owned)
-                .or(output.reason.take());
+    match event.spec().decision {
+        DecisionShape::PermissionRequest => {
+            if let Some(answer) = take(&mut fields, IN, "decision", "an object", object_of)? {
+                read_behavior(answer, output)?;
+            }
         }
+        DecisionShape::Action => {
+            let expected = "accept, decline or cancel";
+            let action = take(&mut fields, IN, "action", expected, |value| {
+                Action::read(value.as_str()?)
+            })?;
+            if let Some(action) = action {
+                output.decision = output.decision.max(action.decision());
+                fields.insert("action".into(), action.as_str().into());
+            }
+        }
+        _ => {}
     }
     output.specific = fields;
     Ok(())
 }
 
-/// The `decision` of a PermissionRequest answer. It is passed through whole; this only reads it.
-fn behavior(answer: &Value) -> Result<Decision, String> {
-    match answer["behavior"].as_str() {
-        Some("allow") => Ok(Decision::Allow),
-        Some("deny") => Ok(Decision::Deny),
-        _ => Err(format!(
-            "hookSpecificOutput.decision.behavior: expected allow or deny, found {}",
-            describe(&answer["behavior"])
-        )),
+/// The `decision` of a PermissionRequest answer.
+fn read_behavior(mut answer: Map<String, Value>, output: &mut HookOutput) -> Result<(), String> {
+    const IN: &str = "hookSpecificOutput.decision.";
+    let behavior = match answer.get("behavior").and_then(Value::as_str) {
+        Some("allow") => Decision::Allow,
+        Some("deny") => Decision::Deny,
+        _ => {
+            let found = describe(answer.get("behavior").unwrap_or(&Value::Null));
+            return Err(format!("{IN}behavior: expected allow or deny, found {found}"));
+        }
+    };
+    output.decision = output.decision.max(behavior);
+    if let Some(message) = take(&mut answer, IN, "message", "a string", string)? {
+        output.reason = Some(message);
     }
+    output.interrupt = take(&mut answer, IN, "interrupt", "a boolean", Value::as_bool)?.unwrap_or(false);
+    let input = take(&mut answer, IN, "updatedInput", "an object", object_of)?;
+    output.updated_input = input.map(Value::Object).or(output.updated_input.take());
+    let permissions = take(&mut answer, IN, "updatedPermissions", "an array", |value| {
+        value.as_array().cloned()
+    })?;
+    output.updated_permissions = permissions.unwrap_or_default();
+    Ok(())
 }
 
 /// Takes a field out; null counts as absent, as it does for the host.
@@ -215,6 +237,10 @@ fn take<T>(
             )),
         },
     }
+}
+
+fn object_of(value: &Value) -> Option<Map<String, Value>> {
+    value.as_object().cloned()
 }
 
 fn string(value: &Value) -> Option<String> {
