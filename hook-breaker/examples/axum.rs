@@ -30,7 +30,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use hook_breaker::{CircuitBreaker, CircuitBreakerLayer, Outcome, Rejected};
+use hook_breaker::{CircuitBreaker, CircuitBreakerLayer, DroppedCall, Outcome, Rejected};
 use tokio::net::TcpListener;
 
 #[tokio::main]
@@ -41,6 +41,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .name("upstream")
         .open_for(Duration::from_secs(5))
         .probes(2)
+        // Here it is a client who hangs up that drops a call, and that says nothing about the upstream.
+        .dropped_call(DroppedCall::Neutral)
         .classify_with(server_errors_are_failures)
         .respond_with(unavailable);
     let circuit = breaker.handle();

@@ -55,7 +55,25 @@ impl CircuitBreaker {
     /// # Errors
     ///
     /// [`CallError::Rejected`](crate::CallError::Rejected) if the circuit refused, and
-    /// [`CallError::Inner`](crate::CallError::Inner) with the future's own error.
+    /// [`CallError::Inner`](crate::CallError::Inner) with the future's own error. Where that is a
+    /// [`BoxError`](crate::BoxError), [`CallError::into_box`](crate::CallError::into_box) makes one of
+    /// either.
+    ///
+    /// # Retries
+    ///
+    /// Whoever retries has to know a refusal when he sees one, or he asks an open circuit again and
+    /// again. A policy that judges errors by their type does not know `CallError`: with `hook-retry`'s
+    /// `run`, judge what is in it,
+    ///
+    /// ```text
+    /// .classify_with(|result: Result<&T, &CallError<E>>, _: &Attempt| match result {
+    ///     Err(err) => Verdict::of(err),
+    ///     Ok(_) => Verdict::Stop,
+    /// })
+    /// ```
+    ///
+    /// which waits for as long as the refusal's `retry_after` says, or gives up where that is too long.
+    /// It takes an `E` that is an error, for only then is `CallError<E>` one.
     ///
     /// # Panics
     ///
@@ -195,16 +213,20 @@ impl CircuitBreakerBuilder {
     }
 
     /// How many calls a half-open circuit lets in, and how many of them must succeed for it to close:
-    /// all. Default: 5.
+    /// all. Default: 5. At most 1,024.
     ///
     /// # Panics
     ///
-    /// If `probes` is zero.
+    /// If `probes` is zero or more than 1,024.
     #[track_caller]
     pub fn probes(mut self, probes: u32) -> Self {
         assert!(
             probes > 0,
             "A circuit that lets no probe in never closes again, but `probes` was 0."
+        );
+        assert!(
+            probes <= Settings::MOST_PROBES,
+            "Probes are a careful few, at most 1,024, but `probes` was {probes}."
         );
         self.settings.probes = probes;
         self

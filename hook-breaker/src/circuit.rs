@@ -140,7 +140,8 @@ impl Circuit {
         (Word { count, ..word }, Ok(ticket))
     }
 
-    fn lease_is_over(&self, now: Instant) -> bool {
+    /// Whether a probe under way has taken too long. Never while there are none, half-open or not.
+    pub(crate) fn lease_is_over(&self, now: Instant) -> bool {
         self.probes
             .iter()
             .flatten()

@@ -37,10 +37,17 @@ impl fmt::Display for State {
 ///
 /// # Age
 ///
-/// The age of a call runs from the moment its future first returns `Pending`; a future that was
-/// never polled, or is dropped before it ever had to wait, has no age and is never old. Where the
-/// classifier looks at the time, the age runs from the call itself; for a
-/// [`Permit`](crate::Permit) taken by hand it runs from `try_acquire`.
+/// The age of a call runs from the moment its future first returns `Pending`, whether or not the
+/// classifier looks at the time; a future that was never polled, or is dropped before it ever had to
+/// wait, has no age and is never old. For a [`Permit`](crate::Permit) taken by hand the age runs from
+/// `try_acquire`.
+///
+/// # Around a client, around a route
+///
+/// Around a client, the one who drops is mostly a timeout, and the default is made for that. Around a
+/// server's route it is whoever sent the request, when he hangs up: his impatience says nothing about
+/// the route, and with the default three of him would close it to everybody. Say
+/// [`Neutral`](DroppedCall::Neutral) there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DroppedCall {
@@ -70,7 +77,7 @@ pub(crate) struct Settings {
     pub(crate) consecutive_failures: u32,
     /// At most [`Settings::CENTURY`], so that it can be added to any `Instant`.
     pub(crate) open_for: Duration,
-    /// Never zero.
+    /// Never zero, and at most [`Settings::MOST_PROBES`].
     pub(crate) probes: u32,
     /// Never zero.
     pub(crate) probe_lease: Duration,
@@ -78,6 +85,9 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
+    /// The probes under way are gone through one by one, under the lock.
+    pub(crate) const MOST_PROBES: u32 = 1_024;
+
     pub(crate) const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 }
 

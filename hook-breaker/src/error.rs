@@ -1,11 +1,14 @@
 use std::{error::Error, fmt};
 
-use hook_monitor::Rejected;
+use hook_monitor::{BoxError, Rejected};
 
 /// Why a call through [`CircuitBreaker::call`](crate::CircuitBreaker::call) gave no value.
 ///
-/// Either way the cause is the [`source`](Error::source), so [`Rejected::find`] finds a refusal here
-/// and under any wrapper.
+/// Where `E` is an error so is this, and either way the cause is its [`source`](Error::source): there
+/// [`Rejected::find`] finds a refusal, and under wrappers that give this as their source.
+///
+/// A [`BoxError`] is no [`Error`] itself, and a `CallError` of it is none either; for a function that
+/// returns one there is [`into_box`](CallError::into_box).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CallError<E> {
     /// The circuit refused; the call was not tried.
@@ -28,6 +31,29 @@ impl<E> CallError<E> {
         match self {
             Self::Rejected(_) => None,
             Self::Inner(err) => Some(err),
+        }
+    }
+}
+
+impl<E: Into<BoxError>> CallError<E> {
+    /// What was the matter, without a word on who says so: the [`Rejected`] or the call's own error,
+    /// boxed; one that is a box stays that box.
+    ///
+    /// ```
+    /// use hook_breaker::{BoxError, CallError, CircuitBreaker};
+    ///
+    /// # async fn fetch() -> Result<u32, BoxError> { Ok(7) }
+    /// async fn guarded(breaker: &CircuitBreaker) -> Result<u32, BoxError> {
+    ///     let value = breaker.call(fetch()).await.map_err(CallError::into_box)?;
+    ///     Ok(value + 1)
+    /// }
+    /// # let answer = futures::executor::block_on(guarded(&CircuitBreaker::new()));
+    /// # assert_eq!(answer.ok(), Some(8));
+    /// ```
+    pub fn into_box(self) -> BoxError {
+        match self {
+            Self::Rejected(rejected) => rejected.into(),
+            Self::Inner(err) => err.into(),
         }
     }
 }

@@ -154,16 +154,23 @@ impl Gate {
         }
     }
 
-    /// What [`acquire`](Gate::acquire) would say, without taking anything.
+    /// What [`acquire`](Gate::acquire) would say, without taking anything. Takes the lock only while
+    /// half-open: whoever were told to come in would wait for an inner service that a hung probe may
+    /// fill, and never ask.
     #[inline]
     pub(crate) fn peek(&self, now: impl FnOnce() -> Instant) -> Peek {
         let word = self.word();
-        match word.state {
-            State::Closed => Peek::Admitting,
-            State::Open if remaining(self.until(), now()).is_some() => Peek::Refusing(Reason::CircuitOpen),
-            State::HalfOpen if word.count == 0 => Peek::Refusing(Reason::ProbesTaken),
-            State::Open | State::HalfOpen => Peek::Admitting,
+        if word.state == State::Closed {
+            return Peek::Admitting;
         }
+        let now = now();
+        let refusal = match word.state {
+            State::Open if remaining(self.until(), now).is_some() => Some(Reason::CircuitOpen),
+            State::HalfOpen if word.count == 0 => Some(Reason::ProbesTaken),
+            State::HalfOpen if self.lock().circuit.lease_is_over(now) => Some(Reason::CircuitOpen),
+            State::Closed | State::Open | State::HalfOpen => None,
+        };
+        refusal.map_or(Peek::Admitting, Peek::Refusing)
     }
 
     #[inline]

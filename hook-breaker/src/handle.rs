@@ -35,7 +35,9 @@ pub struct Snapshot {
     pub opened: u64,
 }
 
-/// Looking in from outside, and the hand brake. Nothing here waits or allocates.
+/// Looking in from outside, and the hand brake. Nothing here allocates. `snapshot`, `read` and `reset`
+/// take the lock that transitions are made under, which is held for moments; `state` and `status`
+/// take none.
 impl CircuitBreaker {
     /// What the circuit is doing. An open circuit whose break is over is `Open` until a call asks.
     pub fn state(&self) -> State {

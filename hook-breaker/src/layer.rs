@@ -50,11 +50,11 @@ impl<C, R> CircuitBreakerLayer<C, R> {
     }
 
     /// How many calls a half-open circuit lets in, and how many of them must succeed for it to close:
-    /// all. Default: 5.
+    /// all. Default: 5. At most 1,024.
     ///
     /// # Panics
     ///
-    /// If `probes` is zero.
+    /// If `probes` is zero or more than 1,024.
     #[must_use]
     #[track_caller]
     pub fn probes(self, probes: u32) -> Self {
@@ -76,7 +76,8 @@ impl<C, R> CircuitBreakerLayer<C, R> {
     }
 
     /// What a call counts as that is dropped before it has a result, by a timeout outside the breaker
-    /// for one. Default: a failure if it is older than 100 ms, see [`DroppedCall`].
+    /// for one. Default: a failure if it is older than 100 ms. Around a server's route, where clients
+    /// hang up, say [`DroppedCall::Neutral`]; see there.
     #[must_use]
     pub fn dropped_call(self, dropped_call: DroppedCall) -> Self {
         let builder = self.builder().dropped_call(dropped_call);
@@ -100,10 +101,11 @@ impl<C, R> CircuitBreakerLayer<C, R> {
     }
 
     /// Judges results with `classify`: a [`Classify`](crate::Classify) or a closure
-    /// `Fn(Result<&Res, &Err>, Duration) -> Outcome`, whose first argument needs its type written out.
+    /// `Fn(Result<&Res, &Err>, Duration) -> Outcome`, whose arguments need their types written
+    /// out.
     ///
-    /// A closure makes the breaker read the clock twice a call, for it is told how long the call took; a
-    /// `Classify` whose `is_timed` says `false` does not.
+    /// A closure makes the breaker read the clock twice more a call, for it is told how long the call
+    /// took; a `Classify` whose `is_timed` says `false` does not.
     ///
     /// A panic in it counts as a failure of the call, and goes on unwinding.
     #[must_use]
@@ -140,6 +142,8 @@ impl<C, R> CircuitBreakerLayer<C, R> {
     }
 
     /// The circuit, to look at and to reset.
+    ///
+    /// Each one made allocates a few times: keep it, and clone it where another is needed.
     pub fn handle(&self) -> CircuitBreaker {
         CircuitBreaker::of(&self.lanes.any().core)
     }

@@ -17,18 +17,27 @@ use crate::{breaker::Local, circuit::Ticket, shared::Owner};
 /// # Cancellation
 ///
 /// A permit dropped without a word counts by the breaker's [`DroppedCall`] rule, its age measured from
-/// `try_acquire`. Dropped by a panic that unwinds through its owner, it counts as a failure.
+/// `try_acquire`. Dropped by a panic that began after it and unwinds through its owner, it counts as a
+/// failure.
 ///
 /// [`CircuitBreaker::try_acquire`]: crate::CircuitBreaker::try_acquire
 /// [`DroppedCall`]: crate::DroppedCall
 #[must_use = "a permit that is dropped unsettled counts as a dropped call"]
-pub struct Permit(Option<Admission<Arc<Lane<Local>>>>);
+pub struct Permit {
+    /// Gone when it is settled.
+    admission: Option<Admission<Arc<Lane<Local>>>>,
+    // A call that a destructor makes while a panic unwinds is not ended by that panic.
+    amid_panic: bool,
+}
 
 impl Permit {
     pub(crate) fn new(mut admission: Admission<Arc<Lane<Local>>>) -> Self {
         // Nobody will tell when the holder begins to wait, so the age runs from now.
         admission.wait();
-        Self(Some(admission))
+        Self {
+            admission: Some(admission),
+            amid_panic: thread::panicking(),
+        }
     }
 
     /// The call did what it was for.
@@ -48,7 +57,7 @@ impl Permit {
 
     /// The call ended with `outcome`.
     pub fn settle(mut self, outcome: Outcome) {
-        if let Some(admission) = self.0.take() {
+        if let Some(admission) = self.admission.take() {
             admission.settle(outcome);
         }
     }
@@ -56,8 +65,8 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        if let Some(admission) = self.0.take() {
-            if thread::panicking() {
+        if let Some(admission) = self.admission.take() {
+            if thread::panicking() && !self.amid_panic {
                 admission.settle(Outcome::Failure);
             }
         }
@@ -78,7 +87,11 @@ impl fmt::Debug for Permit {
 pub(crate) struct Admission<O: Owner> {
     owner: O,
     ticket: Option<Ticket>,
+    /// When it was let in, if the classifier wants to know.
     started: Option<Instant>,
+    /// When it first had to wait, if the rule for dropped calls wants to know. Not when it was let in:
+    /// what nobody polled has not kept anybody waiting.
+    waiting: Option<Instant>,
 }
 
 impl<O: Owner> Admission<O> {
@@ -89,6 +102,7 @@ impl<O: Owner> Admission<O> {
                 owner,
                 ticket: Some(ticket),
                 started: None,
+                waiting: None,
             }),
             Err(rejected) => Err((rejected, owner)),
         }
@@ -102,11 +116,13 @@ impl<O: Owner> Admission<O> {
     /// The call has to wait: its age, if anyone will ask for it, runs from here.
     #[inline]
     pub(crate) fn wait(&mut self) {
-        if self.started.is_none() && self.owner.core().is_age_of_use() {
-            self.start();
+        let core = self.owner.core();
+        if self.waiting.is_none() && core.is_age_of_use() {
+            self.waiting = Some(core.clock.now());
         }
     }
 
+    /// The classifier will ask how long the call [took](Admission::took).
     #[inline]
     pub(crate) fn start(&mut self) {
         self.started = Some(self.owner.core().clock.now());
@@ -141,7 +157,7 @@ impl<O: Owner> Drop for Admission<O> {
     fn drop(&mut self) {
         if let Some(ticket) = self.ticket.take() {
             let core = self.owner.core();
-            core.settle(ticket, core.dropped(self.started));
+            core.settle(ticket, core.dropped(self.waiting));
         }
     }
 }

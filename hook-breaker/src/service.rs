@@ -24,6 +24,10 @@ use crate::{
 /// the breaker is ready at once without touching the inner service, and the refusal comes out of the
 /// response future.
 ///
+/// A service keeps what its inner service has reserved for it, or has put it in a queue for, when the
+/// circuit refuses in between: until it is polled ready and called again, or dropped. A service that
+/// will not be used for a while should be dropped, or replaced by its clone.
+///
 /// # Cancellation
 ///
 /// A response future that is dropped counts by the [`DroppedCall`](crate::DroppedCall) rule.
@@ -54,6 +58,8 @@ impl<S, C, R> Breaker<S, C, R> {
     }
 
     /// The circuit, to look at and to reset.
+    ///
+    /// Each one made allocates a few times: keep it, and clone it where another is needed.
     pub fn handle(&self) -> CircuitBreaker {
         CircuitBreaker::of(&self.lanes.any().core)
     }

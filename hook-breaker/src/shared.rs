@@ -71,12 +71,13 @@ impl Core {
         matches!(self.settings.dropped_call, DroppedCall::FailureIfOlderThan(_))
     }
 
-    pub(crate) fn dropped(&self, started: Option<Instant>) -> Outcome {
+    /// What a dropped call counts as that has been waiting since then, if it ever had to.
+    pub(crate) fn dropped(&self, waiting: Option<Instant>) -> Outcome {
         let failed = match self.settings.dropped_call {
             DroppedCall::Neutral => false,
             DroppedCall::Failure => true,
             DroppedCall::FailureIfOlderThan(limit) => {
-                started.is_some_and(|started| self.clock.now().saturating_duration_since(started) >= limit)
+                waiting.is_some_and(|since| self.clock.now().saturating_duration_since(since) >= limit)
             }
         };
         if failed {

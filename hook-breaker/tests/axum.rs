@@ -1,6 +1,6 @@
 //! Acceptance: the layer, closures and all, on an axum router.
 
-use std::{convert::Infallible, time::Duration};
+use std::{convert::Infallible, future::pending, time::Duration};
 
 use axum::{
     Router,
@@ -9,7 +9,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use hook_breaker::{CircuitBreaker, CircuitBreakerLayer, Outcome, Rejected, State};
+use hook_breaker::{CircuitBreaker, CircuitBreakerLayer, DroppedCall, Outcome, Rejected, State};
 use tower::ServiceExt;
 
 fn unavailable(rejected: Rejected) -> Response {
@@ -26,6 +26,7 @@ fn router() -> (Router, CircuitBreaker) {
         .consecutive_failures(2)
         .open_for(Duration::from_secs(7))
         .probes(1)
+        .dropped_call(DroppedCall::Neutral)
         .classify_with(
             |result: Result<&Response, &Infallible>, _took: Duration| match result {
                 Ok(response) if response.status().is_server_error() => Outcome::Failure,
@@ -37,6 +38,7 @@ fn router() -> (Router, CircuitBreaker) {
     let router = Router::new()
         .route("/well", get(|| async { "well" }))
         .route("/ill", get(|| async { StatusCode::INTERNAL_SERVER_ERROR }))
+        .route("/hangs", get(pending::<StatusCode>))
         .route("/sick", get(|| async { StatusCode::BAD_GATEWAY }))
         .layer(layer);
     (router, circuit)
@@ -80,5 +82,21 @@ async fn an_operator_closes_the_circuit_of_a_running_router() {
     }
     assert_eq!(status(&router, "/well").await, StatusCode::SERVICE_UNAVAILABLE);
     circuit.reset();
+    assert_eq!(status(&router, "/well").await, StatusCode::OK);
+}
+
+/// They hang up, and say nothing about the routes by it.
+#[tokio::test(start_paused = true)]
+async fn impatient_clients_close_no_route_to_the_others() {
+    let (router, circuit) = router();
+    for _ in 0..3 {
+        let call = status(&router, "/hangs");
+        assert!(
+            tokio::time::timeout(Duration::from_millis(150), call)
+                .await
+                .is_err()
+        );
+    }
+    assert_eq!((circuit.state(), circuit.snapshot().ignored), (State::Closed, 3));
     assert_eq!(status(&router, "/well").await, StatusCode::OK);
 }

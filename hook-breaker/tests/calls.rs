@@ -12,7 +12,8 @@ use std::{
 
 use futures::FutureExt;
 use hook_breaker::{
-    CallError, CircuitBreaker, CircuitBreakerLayer, DroppedCall, OnReject, Outcome, Reason, Rejected, State,
+    BoxError, CallError, CircuitBreaker, CircuitBreakerLayer, DroppedCall, OnReject, Outcome, Reason,
+    Rejected, State,
 };
 use tokio::time::{advance, sleep, timeout};
 use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn, timeout::TimeoutLayer};
@@ -59,6 +60,24 @@ async fn a_refused_future_is_never_polled_and_the_refusal_is_not_the_users_error
     assert_eq!(Rejected::find(&refused), refused.rejected());
     assert_eq!(refused.to_string(), "call refused");
     assert!(matches!(refused, CallError::Rejected(_)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_whose_error_is_boxed_ends_in_a_question_mark_and_its_refusal_is_found() {
+    async fn ask(breaker: &CircuitBreaker) -> Result<(), BoxError> {
+        let call = async { Err::<(), BoxError>("down".into()) };
+        breaker.call(call).await.map_err(CallError::into_box)?;
+        Ok(())
+    }
+
+    let breaker = CircuitBreaker::builder().consecutive_failures(1).build();
+    // The call's own error, not a box of a box.
+    assert_eq!(ask(&breaker).await.unwrap_err().to_string(), "down");
+    let refused = ask(&breaker).await.unwrap_err();
+    assert_eq!(
+        Rejected::find(&*refused).map(Rejected::reason),
+        Some(Reason::CircuitOpen)
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -115,6 +134,32 @@ async fn a_call_is_as_old_as_its_first_wait_and_one_never_polled_is_never_old() 
     }
     drop(old);
     assert_eq!(breaker.state(), State::Open);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_timed_classifier_makes_no_call_older_than_its_wait() {
+    let layer = CircuitBreakerLayer::new().consecutive_failures(1).classify_with(
+        |result: Result<&(), &Infallible>, took: Duration| match result {
+            Ok(()) if took < Duration::from_secs(20) => Outcome::Success,
+            _ => Outcome::Failure,
+        },
+    );
+    let circuit = layer.handle();
+    let mut service = layer.layer(service_fn(|()| pending::<Result<(), Infallible>>()));
+
+    let unpolled = service.ready().await.unwrap().call(());
+    advance(Duration::from_secs(10)).await;
+    drop(unpolled);
+    assert_eq!((circuit.state(), circuit.snapshot().ignored), (State::Closed, 1));
+
+    for (waited, state) in [(99, State::Closed), (100, State::Open)] {
+        let mut call = Box::pin(service.ready().await.unwrap().call(()));
+        advance(Duration::from_secs(10)).await;
+        assert!(poll_once(&mut call).await.is_none());
+        advance(Duration::from_millis(waited)).await;
+        drop(call);
+        assert_eq!(circuit.state(), state, "{waited} ms");
+    }
 }
 
 async fn poll_once<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
@@ -206,6 +251,28 @@ fn a_permit_dropped_by_a_panic_is_a_failure() {
     .join();
     assert!(panicked.is_err());
     assert_eq!(breaker.snapshot().failures, 1);
+}
+
+#[test]
+fn a_permit_taken_amid_a_panic_and_dropped_is_a_dropped_call() {
+    /// Cleans up after itself behind a breaker.
+    struct Guest(CircuitBreaker);
+
+    impl Drop for Guest {
+        fn drop(&mut self) {
+            drop(self.0.try_acquire());
+        }
+    }
+
+    let breaker = CircuitBreaker::new();
+    let guest = Guest(breaker.clone());
+    let panicked = std::panic::catch_unwind(move || {
+        let _guest = guest;
+        panic!("elsewhere");
+    });
+    assert!(panicked.is_err());
+    let seen = breaker.snapshot();
+    assert_eq!((seen.failures, seen.ignored), (0, 1));
 }
 
 /// Somebody else's panic on the same task is not this call's failure.
@@ -301,6 +368,10 @@ fn settings_that_would_make_a_breaker_useless_are_refused_with_a_sentence() {
             "A circuit that lets no probe in never closes again, but `probes` was 0.",
         ),
         (
+            || CircuitBreakerLayer::new().probes(1_025),
+            "Probes are a careful few, at most 1,024, but `probes` was 1025.",
+        ),
+        (
             || CircuitBreakerLayer::new().probe_lease(Duration::ZERO),
             "A probe needs some time to succeed in, but `probe_lease` was 0.",
         ),
@@ -312,6 +383,23 @@ fn settings_that_would_make_a_breaker_useless_are_refused_with_a_sentence() {
             .or_else(|| panic.downcast_ref::<String>().cloned());
         assert_eq!(said.as_deref(), Some(sentence));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_circuit_with_the_most_probes_there_may_be_closes() {
+    let breaker = CircuitBreaker::builder()
+        .consecutive_failures(1)
+        .probes(1_024)
+        .build();
+    fail(&breaker).await;
+    advance(Duration::from_secs(60)).await;
+    let probes: Vec<_> = (0..1_024).map(|_| breaker.try_acquire().unwrap()).collect();
+    assert_eq!(breaker.try_acquire().unwrap_err().reason(), Reason::ProbesTaken);
+    for probe in probes {
+        assert_eq!(breaker.state(), State::HalfOpen);
+        probe.success();
+    }
+    assert_eq!(breaker.state(), State::Closed);
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,7 +2,7 @@
 
 use std::{
     convert::Infallible,
-    future::{Ready, ready},
+    future::{Ready, pending, ready},
     panic::{AssertUnwindSafe, catch_unwind},
     task::{Context, Poll},
     time::Duration,
@@ -146,6 +146,30 @@ async fn full_half_open_circuit_is_ready_and_never_touches_the_backend() {
     let mut refused = task::spawn(service.call(()));
     assert_eq!(reason(assert_ready!(refused.poll())), (Reason::ProbesTaken, None));
     probe.ignore();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hung_probe_that_fills_the_inner_service_keeps_nobody_waiting_after_its_lease() {
+    let layer = layer().probes(2).probe_lease(Duration::from_secs(5));
+    let circuit = layer.handle();
+    let hanging = service_fn(|()| pending::<Result<(), Infallible>>());
+    let mut service = layer.layer(ConcurrencyLimit::new(hanging, 1));
+    let mut other = service.clone();
+    trip(&circuit);
+    tokio::time::advance(OPEN_FOR).await;
+    let mut hung = task::spawn(service.ready().await.unwrap().call(()));
+    assert_pending!(hung.poll());
+    assert_eq!(circuit.state(), State::HalfOpen);
+
+    let mut asking = task::spawn(async { other.ready().await.unwrap().call(()).await });
+    tokio::time::advance(Duration::from_millis(4_999)).await;
+    assert_pending!(asking.poll());
+    tokio::time::advance(Duration::from_millis(1)).await;
+    assert_eq!(
+        reason(assert_ready!(asking.poll())),
+        (Reason::CircuitOpen, Some(OPEN_FOR))
+    );
+    assert_eq!(circuit.state(), State::Open);
 }
 
 #[tokio::test(start_paused = true)]
