@@ -9,11 +9,11 @@ use std::{
     time::Duration,
 };
 
-use hook_breaker::{CircuitBreakerLayer, State};
+use hook_breaker::{CallError, CircuitBreaker, CircuitBreakerLayer, State};
 use hook_cache::CacheLayer;
 use hook_monitor::{BoxError, MonitorLayer, Reason, Rejected};
 use hook_pool::PoolLayer;
-use hook_retry::{Fixed, RetryLayer, RetryPolicy};
+use hook_retry::{Attempt, Fixed, RetryLayer, RetryPolicy, Verdict};
 use tower::{Service, ServiceBuilder, ServiceExt, service_fn, timeout::TimeoutLayer};
 
 /// A backend over pooled connections that can be taken down.
@@ -111,6 +111,29 @@ async fn all_five_work_together_in_the_recommended_order() {
         (11, 9, 2, 0)
     );
     assert_eq!(retries.snapshot().retries, 2);
+}
+
+/// Without tower, the breaker's own error is judged by asking what is in it.
+#[tokio::test(start_paused = true)]
+async fn a_plain_retry_around_a_plain_breaker_leaves_an_open_circuit_alone() {
+    let breaker = CircuitBreaker::builder().consecutive_failures(1).build();
+    let policy =
+        RetryPolicy::new().classify_with(|result: Result<&(), &CallError<io::Error>>, _: &Attempt| {
+            match result {
+                Err(err) => Verdict::of(err),
+                Ok(()) => Verdict::Stop,
+            }
+        });
+    let down = || breaker.call(async { Err::<(), _>(io::Error::other("down")) });
+    down().await.unwrap_err();
+
+    let err = policy.run(|_| down()).await.unwrap_err();
+    assert!(matches!(err, CallError::Rejected(_)), "{err:?}");
+    assert_eq!(
+        breaker.snapshot().not_permitted,
+        1,
+        "asked once, and told to come back in a minute"
+    );
 }
 
 /// The stack over a service without a pool, which waits for a connection and so may allocate.
