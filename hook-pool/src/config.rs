@@ -100,7 +100,8 @@ macro_rules! knobs {
 
         /// How long a caller may wait in line. The default is 30 seconds.
         ///
-        /// After that it is refused with [`Reason::PoolTimeout`](hook_monitor::Reason::PoolTimeout). The
+        /// It counts from the first poll of the future, also where the place in line was taken before, by
+        /// `Service::call`. After that it is refused with [`Reason::PoolTimeout`](hook_monitor::Reason::PoolTimeout). The
         /// time for opening a connection is not part of it. With [`Duration::ZERO`](std::time::Duration::ZERO)
         /// a caller is refused where it would have to wait; [`Duration::MAX`](std::time::Duration::MAX)
         /// stands for no limit. Each clone may have its own.
@@ -133,9 +134,13 @@ macro_rules! knobs {
 
         /// How long a connection may be idle and still be handed out. The default is 90 seconds.
         ///
-        /// One that has been idle for `timeout` or longer is closed when next somebody asks the pool for a
-        /// connection. Nothing runs in the background: in a pool that nobody asks, idle connections stay
-        /// open. Shared by all clones.
+        /// One that has been idle for `timeout` or longer is closed when next somebody asks for a connection
+        /// for its key, or for any key once all connections of its own are idle and have been for that
+        /// long. The rest, such as one that is idle beside others of its key that are in use, is looked
+        /// through once per `timeout`: it is closed when anybody asks after twice that time, if not before.
+        ///
+        /// Nothing runs in the background: in a pool that nobody asks, idle connections stay open. Shared
+        /// by all clones.
         ///
         /// # Panics
         ///

@@ -220,27 +220,36 @@ impl<K, C> Place<K, C> {
         let home = self.home.as_ref().expect("nobody is served twice");
         // Cloned before and dropped after the lock: both run the executor's code.
         let mut waker = Some(cx.waker().clone());
-        let grant = home
+        let (grant, after) = home
             .shared
-            .with(|shelves, after| shelves.pick_up(home.shelf, self.number, &mut waker, after));
-        match grant {
+            .step(|shelves, after| shelves.pick_up(home.shelf, self.number, &mut waker, after));
+        let turn = match grant {
             Some(grant) => Poll::Ready(self.accept(grant)),
             None => Poll::Pending,
-        }
+        };
+        after.happen();
+        drop(waker);
+        turn
     }
 
     /// Leaves the line, unless it has been this one's turn since the last poll.
     pub(crate) fn give_up(mut self) -> Option<Result<Served<K, C>, Rejected>> {
         let home = self.home.as_ref().expect("nobody is served twice");
         let mut waker = None;
-        let grant = home
+        let (grant, after) = home
             .shared
-            .with(|shelves, after| shelves.give_up(home.shelf, self.number, &mut waker, after));
-        if grant.is_none() {
-            // Out of the line already.
-            self.home = None;
-        }
-        grant.map(|grant| self.accept(grant))
+            .step(|shelves, after| shelves.give_up(home.shelf, self.number, &mut waker, after));
+        let turn = match grant {
+            Some(grant) => Some(self.accept(grant)),
+            None => {
+                // Out of the line already.
+                self.home = None;
+                None
+            }
+        };
+        after.happen();
+        drop(waker);
+        turn
     }
 
     fn accept(&mut self, grant: Grant<C>) -> Result<Served<K, C>, Rejected> {

@@ -1,3 +1,5 @@
+use std::ops::Range;
+
 /// No slot.
 const NIL: usize = usize::MAX;
 
@@ -113,6 +115,11 @@ impl<T> Line<T> {
     }
 
     #[inline]
+    pub(crate) fn get(&self, slot: usize) -> Option<&T> {
+        self.nodes.get(slot)?.value.as_ref()
+    }
+
+    #[inline]
     pub(crate) fn get_mut(&mut self, slot: usize) -> Option<&mut T> {
         self.nodes.get_mut(slot)?.value.as_mut()
     }
@@ -127,6 +134,11 @@ impl<T> Line<T> {
     #[inline]
     pub(crate) fn is_vacant(&self) -> bool {
         self.occupied == 0
+    }
+
+    /// The numbers of all slots, taken or not.
+    pub(crate) fn numbers(&self) -> Range<usize> {
+        0..self.nodes.len()
     }
 
     /// All slots that are taken, in no particular order.

@@ -29,11 +29,22 @@ impl<K, C> Shared<K, C> {
         }
     }
 
-    /// Does `step` under the lock, and what follows from it after the lock.
+    /// Does `step` under the lock. What follows from it is left to the caller, who puts into its guard what
+    /// `step` took first: the aftermath runs somebody else's code, which may panic.
     #[inline]
-    pub(crate) fn with<R>(&self, step: impl FnOnce(&mut Shelves<K, C>, &mut Aftermath<K, C>) -> R) -> R {
+    pub(crate) fn step<R>(
+        &self,
+        step: impl FnOnce(&mut Shelves<K, C>, &mut Aftermath<K, C>) -> R,
+    ) -> (R, Aftermath<K, C>) {
         let mut after = Aftermath::new();
         let result = step(&mut self.shelves.lock(), &mut after);
+        (result, after)
+    }
+
+    /// Does `step`, which takes nothing, under the lock, and what follows from it after the lock.
+    #[inline]
+    pub(crate) fn with<R>(&self, step: impl FnOnce(&mut Shelves<K, C>, &mut Aftermath<K, C>) -> R) -> R {
+        let (result, after) = self.step(step);
         after.happen();
         result
     }
@@ -93,41 +104,49 @@ impl<K, C> Core<K, C> {
         K: Hash + Eq + Clone,
     {
         let now = self.config.clock.now();
-        let known = self.shared().with(|shelves, after| {
+        let (known, after) = self.shared().step(|shelves, after| {
+            if shelves.is_closed() {
+                return Some(Err(Rejected::new(Reason::PoolClosed)));
+            }
+            let id = shelves.find(key)?;
+            Some(shelves.ask(id, now, after).map(|turn| (id, turn)))
+        });
+        if let Some(asked) = known {
+            let served = asked.and_then(|(id, turn)| self.serve(id, turn));
+            after.happen();
+            return served;
+        }
+        // Cloning a key is the user's code: not under the lock.
+        let key = Arc::new(key.clone());
+        let (asked, after) = self.shared().step(|shelves, after| {
+            // It may have been closed in between.
             if shelves.is_closed() {
                 return Err(Rejected::new(Reason::PoolClosed));
             }
-            let Some(id) = shelves.find(key) else {
-                return Ok(None);
-            };
-            shelves.ask(id, now, after).map(|turn| Some((id, turn)))
-        })?;
-        let (shelf, turn) = match known {
-            Some(known) => known,
-            None => {
-                // Cloning a key is the user's code: not under the lock.
-                let key = Arc::new(key.clone());
-                self.shared().with(|shelves, after| {
-                    // It may have been closed in between.
-                    if shelves.is_closed() {
-                        return Err(Rejected::new(Reason::PoolClosed));
-                    }
-                    let id = shelves.find_or_add(&key, after)?;
-                    shelves.ask(id, now, after).map(|turn| (id, turn))
-                })?
-            }
-        };
+            let id = shelves.find_or_add(&key, after)?;
+            shelves.ask(id, now, after).map(|turn| (id, turn))
+        });
+        let served = asked.and_then(|(id, turn)| self.serve(id, turn));
+        after.happen();
+        // Somebody else may have brought the same key meanwhile; then this drops it.
+        drop(key);
+        served
+    }
+
+    /// Puts what shelf `id` gave into the guard that gives it back.
+    #[inline]
+    fn serve(&self, id: usize, turn: Turn<C>) -> Result<Served<K, C>, Rejected> {
         let home = Home {
             shared: self.shared().clone(),
-            shelf,
+            shelf: id,
             clock: self.config.clock,
         };
-        Ok(match turn {
-            Turn::Connection(connection) => Served::Connection(Pooled::new(home, connection)),
-            Turn::Slot => Served::Slot(Slot::new(home)),
-            Turn::Wait(place) => Served::Place(Place::new(home, place)),
-            Turn::Full { waiting } => return Err(Rejected::new(Reason::PoolQueueFull { waiting })),
-        })
+        match turn {
+            Turn::Connection(connection) => Ok(Served::Connection(Pooled::new(home, connection))),
+            Turn::Slot => Ok(Served::Slot(Slot::new(home))),
+            Turn::Wait(place) => Ok(Served::Place(Place::new(home, place))),
+            Turn::Full { waiting } => Err(Rejected::new(Reason::PoolQueueFull { waiting })),
+        }
     }
 }
 

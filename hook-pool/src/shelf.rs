@@ -14,8 +14,10 @@
 use std::{
     collections::VecDeque,
     mem,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     sync::Arc,
     task::Waker,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -161,7 +163,8 @@ impl<C> Shelf<C> {
             mem::swap(&mut waiter.waker, waker);
             return None;
         }
-        self.leave(place, waker)
+        // Its waker went when it was served. The one brought along is for the caller to drop.
+        self.leave(place, &mut None)
     }
 
     /// A waiter goes, with what it was given if it was served; its waker goes with it.
@@ -261,7 +264,10 @@ impl<C> Shelf<C> {
 }
 
 /// What is left to do once the lock is gone: it all runs somebody else's code.
+///
+/// It happens at the latest when this is dropped, so that a panic costs nobody the wake-up.
 #[derive(Debug)]
+#[must_use = "what is taken has to be guarded before this happens"]
 pub(crate) struct Aftermath<K, C> {
     // Nearly always there is one to wake or none: that costs no vector.
     waker: Option<Waker>,
@@ -291,10 +297,31 @@ impl<K, C> Aftermath<K, C> {
     /// Wakes who is to be woken, in order, and drops what is to be dropped.
     #[inline]
     pub(crate) fn happen(self) {
-        if let Some(waker) = self.waker {
-            waker.wake();
+        drop(self);
+    }
+
+    /// Wakes all, also those behind a waker that panics; passes the first panic on after that.
+    fn wake_all(&mut self, first: Waker) {
+        let mut panicked = None;
+        for waker in std::iter::once(first).chain(mem::take(&mut self.wakers)) {
+            // Nobody looks at a waker again after it was called.
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
+                panicked.get_or_insert(panic);
+            }
         }
-        self.wakers.into_iter().for_each(Waker::wake);
+        // A second panic would end the process.
+        if let Some(panic) = panicked.filter(|_| !thread::panicking()) {
+            resume_unwind(panic);
+        }
+    }
+}
+
+impl<K, C> Drop for Aftermath<K, C> {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(first) = self.waker.take() {
+            self.wake_all(first);
+        }
     }
 }
 

@@ -3,7 +3,13 @@
 //! A key is here as long as anything is on its shelf or anybody waits for it. Connections and waiters
 //! name their shelf by number, so that only asking looks a key up.
 
-use std::{collections::HashMap, hash::Hash, sync::Arc, task::Waker, time::Instant};
+use std::{
+    collections::HashMap,
+    hash::Hash,
+    sync::Arc,
+    task::Waker,
+    time::{Duration, Instant},
+};
 
 use hook_monitor::{Reason, Rejected};
 
@@ -22,9 +28,11 @@ pub(crate) struct Shelves<K, C> {
     index: Index<K>,
     /// In line stand the shelves that only have idle connections, the longest rested first.
     shelves: Line<Labelled<K, C>>,
-    /// `HashMap::remove`, taken along from where `K: Hash + Eq` was known: a connection that is dropped
-    /// does not know it.
-    unlist: fn(&mut Index<K>, &K) -> Option<usize>,
+    /// Takes a key out of the index if it leads to that shelf. Taken along from where `K: Hash + Eq` was
+    /// known: a connection that is dropped does not know it.
+    unlist: fn(&mut Index<K>, &K, usize),
+    /// When all shelves were last looked through for what has been idle for too long.
+    swept: Option<Instant>,
     closed: bool,
 }
 
@@ -71,7 +79,12 @@ impl<K, C> Shelves<K, C> {
             counts: Counts::default(),
             index: HashMap::new(),
             shelves: Line::new(),
-            unlist: |index, key| index.remove(key),
+            unlist: |index, key, id| {
+                if index.get(key) == Some(&id) {
+                    index.remove(key);
+                }
+            },
+            swept: None,
             closed: false,
         }
     }
@@ -82,7 +95,11 @@ impl<K, C> Shelves<K, C> {
     where
         K: Hash + Eq,
     {
-        self.index.get(key).copied()
+        let id = *self.index.get(key)?;
+        // A key whose `Hash` is not always the same may have stayed in the index when its shelf went.
+        // Whatever else it gets for that: not the connections of another key.
+        let labelled = self.shelves.get(id)?;
+        (*labelled.key == *key).then_some(id)
     }
 
     /// The number of the shelf for `key`, which is put up if there is none and room for one.
@@ -108,6 +125,8 @@ impl<K, C> Shelves<K, C> {
             key: key.clone(),
             shelf: Shelf::new(),
         });
+        // In line, a shelf that gets no entry because `Hash` panics is taken away like any other.
+        self.shelves.join(id);
         self.index.insert(key.clone(), id);
         Ok(id)
     }
@@ -120,14 +139,13 @@ impl<K, C> Shelves<K, C> {
         now: Instant,
         after: &mut Aftermath<K, C>,
     ) -> Result<Turn<C>, Rejected> {
+        // Before anything is taken: the keys of others may go, which runs their `Hash`.
+        self.expire_others(id, now, after);
         let limits = self.limits;
-        let shelf = self.shelf(id);
-        let expired = match limits.idle_timeout {
-            Some(timeout) => shelf.expire(timeout, now, after),
-            None => 0,
-        };
-        let turn = shelf.ask(&limits);
-        self.counts.expired += expired as u64;
+        if let Some(timeout) = limits.idle_timeout {
+            self.expire(id, timeout, now, after);
+        }
+        let turn = self.shelf(id).ask(&limits);
         let result = match turn {
             Turn::Full { waiting } => {
                 self.counts.queue_full += 1;
@@ -139,7 +157,6 @@ impl<K, C> Shelves<K, C> {
             }
         };
         self.tidy(id, after);
-        self.expire_rested(now, after);
         result
     }
 
@@ -225,7 +242,11 @@ impl<K, C> Shelves<K, C> {
         now: Instant,
         after: &mut Aftermath<K, C>,
     ) {
-        match self.shelf(id).leave(place, waker) {
+        // The shelf is gone if whoever stood there was turned away, and `Hash` panicked as it left.
+        let Some(Labelled { shelf, .. }) = self.shelves.get_mut(id) else {
+            return;
+        };
+        match shelf.leave(place, waker) {
             Some(Grant::Connection(connection)) => self.give_back(id, connection, now, after),
             Some(Grant::Slot) => self.free_slot(id, after),
             Some(Grant::Closed) | None => self.tidy(id, after),
@@ -235,13 +256,17 @@ impl<K, C> Shelves<K, C> {
     /// Closes the pool: nothing idle, nobody waiting, from now on.
     pub(crate) fn close(&mut self, after: &mut Aftermath<K, C>) {
         self.closed = true;
-        let ids: Vec<usize> = self.shelves.slots().map(|(id, _)| id).collect();
-        for id in ids {
-            let shelf = self.shelf(id);
-            let cleared = shelf.clear(after);
-            shelf.turn_away(after);
-            self.counts.shut_down += cleared as u64;
-            self.tidy(id, after);
+        for id in self.shelves.numbers() {
+            if let Some(Labelled { shelf, .. }) = self.shelves.get_mut(id) {
+                self.counts.shut_down += shelf.clear(after) as u64;
+                shelf.turn_away(after);
+            }
+        }
+        // After that, as it may run `Hash`, which may panic.
+        for id in self.shelves.numbers() {
+            if self.shelves.get(id).is_some() {
+                self.tidy(id, after);
+            }
         }
     }
 
@@ -285,23 +310,50 @@ impl<K, C> Shelves<K, C> {
         }
     }
 
-    /// Closes what has been idle for too long on shelves that nobody asks.
+    /// Closes what has been idle for too long on other shelves than the one that is asked.
     #[inline]
-    fn expire_rested(&mut self, now: Instant, after: &mut Aftermath<K, C>) {
+    fn expire_others(&mut self, asked: usize, now: Instant, after: &mut Aftermath<K, C>) {
         let Some(timeout) = self.limits.idle_timeout else {
             return;
         };
-        // The first in line has rested longest: if it holds on to something, so do those behind it.
+        // To the end of the line: those before it are the others. It leaves once something is taken.
+        self.shelves.leave(asked);
+        self.shelves.join(asked);
+        let swept = *self.swept.get_or_insert(now);
+        if now.saturating_duration_since(swept) >= timeout {
+            self.swept = Some(now);
+            return self.sweep(asked, timeout, now, after);
+        }
+        // The first in line came to rest first: if it holds on to something, those behind it hold on to
+        // what they used last. What they have that is older, and what is idle beside others that are in
+        // use, is left to the sweep.
         while let Some(id) = self.shelves.first() {
-            let shelf = self.shelf(id);
-            let expired = shelf.expire(timeout, now, after);
-            let left = shelf.idle();
-            self.counts.expired += expired as u64;
-            if left > 0 {
+            if id == asked || self.expire(id, timeout, now, after) > 0 {
                 return;
             }
             self.tidy(id, after);
         }
+    }
+
+    /// Looks through all shelves, which is done once per idle timeout.
+    #[cold]
+    fn sweep(&mut self, asked: usize, timeout: Duration, now: Instant, after: &mut Aftermath<K, C>) {
+        for id in self.shelves.numbers() {
+            if id != asked && self.shelves.get(id).is_some() {
+                self.expire(id, timeout, now, after);
+                self.tidy(id, after);
+            }
+        }
+    }
+
+    /// Takes what has been idle for too long off a shelf, and says how many are left idle.
+    #[inline]
+    fn expire(&mut self, id: usize, timeout: Duration, now: Instant, after: &mut Aftermath<K, C>) -> usize {
+        let shelf = self.shelf(id);
+        let expired = shelf.expire(timeout, now, after);
+        let left = shelf.idle();
+        self.counts.expired += expired as u64;
+        left
     }
 
     /// Puts a shelf where it belongs after a change: away, if there is nothing left on it.
@@ -310,13 +362,19 @@ impl<K, C> Shelves<K, C> {
         match self.shelf(id).hold() {
             Hold::Busy => self.shelves.leave(id),
             Hold::Resting => self.shelves.join(id),
-            Hold::Bare => {
-                if let Some(bare) = self.shelves.remove(id) {
-                    (self.unlist)(&mut self.index, &bare.key);
-                    after.keys.push(bare.key);
-                }
-            }
+            Hold::Bare => self.take_down(id, after),
         }
+    }
+
+    /// Takes a bare shelf away.
+    fn take_down(&mut self, id: usize, after: &mut Aftermath<K, C>) {
+        // First out of the index, which runs `Hash` and `Eq`: should they panic, the shelf is still up,
+        // and in line to be taken away later. A number in the index never is another key's shelf.
+        self.shelves.join(id);
+        if let Some(bare) = self.shelves.get(id) {
+            (self.unlist)(&mut self.index, &bare.key, id);
+        }
+        after.keys.extend(self.shelves.remove(id).map(|bare| bare.key));
     }
 
     /// # Panics

@@ -8,7 +8,8 @@ use std::sync::{Mutex as Inner, MutexGuard};
 use std::sync::PoisonError;
 
 /// A mutex that is not poisoned by a panic: what it guards is only ever changed in whole steps, and
-/// the user's code that runs under it (`Hash` and `Eq` of a key) runs before the first of them.
+/// the user's code that runs under it (`Hash` and `Eq` of a key) runs between them, never while
+/// something is taken that nobody would give back.
 #[derive(Debug)]
 pub(crate) struct Mutex<T>(Inner<T>);
 

@@ -87,16 +87,55 @@ async fn after_a_burst_what_is_not_needed_expires_while_one_connection_stays_in_
 
 #[tokio::test(start_paused = true)]
 async fn any_request_closes_what_has_been_idle_for_too_long_under_other_keys() {
-    let dialler = Dialler::default();
-    let pool: TestPool<&str> = ConnectionPool::new(dialler.clone(), 4).idle_timeout(ms(1_000));
-    drop((pool.get(&"a").await.unwrap(), pool.get(&"a").await.unwrap()));
-    drop(pool.get(&"b").await.unwrap());
-    assert_eq!(pool.handle().stats().keys, 2);
-    advance(ms(1_000)).await;
+    // All keys are looked through after 1,000 ms; else those that have rested are.
+    for start in [ms(0), ms(500)] {
+        let dialler = Dialler::default();
+        let pool: TestPool<&str> = ConnectionPool::new(dialler.clone(), 4).idle_timeout(ms(1_000));
+        drop(pool.get(&"c").await.unwrap());
+        advance(start).await;
+        drop((pool.get(&"a").await.unwrap(), pool.get(&"a").await.unwrap()));
+        drop(pool.get(&"b").await.unwrap());
+        for _ in 0..2 {
+            drop(pool.get(&"c").await.unwrap());
+            assert_eq!(pool.handle().stats().keys, 3);
+            advance(ms(500)).await;
+        }
+        drop(pool.get(&"c").await.unwrap());
+        let stats = pool.handle().stats();
+        assert_eq!((stats.keys, stats.closed.idle, stats.total), (1, 3, 1));
+        assert_eq!(dialler.open(), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_in_use_keeps_no_idle_connection_beyond_twice_the_timeout_while_others_are_asked_for() {
+    let started = Instant::now();
+    let pool: TestPool<&str> = ConnectionPool::new(Dialler::default(), 4).idle_timeout(ms(1_000));
+    let _b = pool.get(&"b").await.unwrap();
+    advance(ms(1)).await;
+    let (idle, _used) = (pool.get(&"a").await.unwrap(), pool.get(&"a").await.unwrap());
+    drop(idle);
+    // All keys are looked through after 1,000 ms, when it has been idle for 999, and then after 2,000.
+    for (at, closed) in [(1_000, 0), (1_999, 0), (2_000, 1)] {
+        advance(ms(at) - started.elapsed()).await;
+        drop(pool.get(&"b").await.unwrap());
+        assert_eq!(pool.handle().stats().closed.idle, closed, "after {at} ms");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_came_to_rest_late_keeps_no_older_connection_behind_the_first_in_line() {
+    let pool: TestPool<&str> = ConnectionPool::new(Dialler::default(), 4).idle_timeout(ms(10_000));
+    let (old, late) = (pool.get(&"a").await.unwrap(), pool.get(&"a").await.unwrap());
+    let b = pool.get(&"b").await.unwrap();
+    drop(old);
+    advance(ms(5_000)).await;
+    drop(b);
+    advance(ms(4_000)).await;
+    drop(late);
+    advance(ms(4_000)).await;
     drop(pool.get(&"c").await.unwrap());
-    let stats = pool.handle().stats();
-    assert_eq!((stats.keys, stats.closed.idle, stats.total), (1, 3, 1));
-    assert_eq!(dialler.open(), 1);
+    assert_eq!(pool.handle().stats().closed.idle, 1);
 }
 
 #[tokio::test(start_paused = true)]
