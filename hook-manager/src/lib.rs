@@ -12,6 +12,7 @@ pub mod event;
 pub mod hook;
 pub mod host;
 mod in_process;
+mod json;
 mod manager;
 pub mod matcher;
 mod merge;

@@ -11,7 +11,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::{error::HookError, event::HookEvent};
+use crate::{error::HookError, event::HookEvent, json};
 
 /// One event of the host on its way to a hook: the whole of its input, and until when it may take.
 ///
@@ -63,9 +63,9 @@ impl HookRequest {
                 problem: "it is empty".into(),
             });
         }
-        let value: Value = serde_json::from_slice(bytes).map_err(|err| InputError {
-            at: (err.line(), err.column()),
-            problem: plain(&err),
+        let value = json::parse(bytes).map_err(|err| InputError {
+            at: (err.line, err.column),
+            problem: err.problem,
         })?;
         if !value.is_object() {
             let start = bytes

@@ -242,3 +242,17 @@ fn a_block_is_said_although_standard_error_cannot_be_written() {
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stdout).contains("\"deny\""));
 }
+
+#[test]
+fn a_guard_is_asked_about_input_that_only_javascript_would_write() {
+    let guard = json!({ "type": "command", "command": "grep -q 'rm -rf' && exit 2; exit 0" });
+    let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
+    for more in [r#""\ud83d""#, &deep, "1e999"] {
+        let input = format!(r#"{{"tool_input": {{"command": "rm -rf /"}}, "more": {more}}}"#);
+        assert_eq!(
+            told("PreToolUse", &input, std::slice::from_ref(&guard)).1,
+            2,
+            "{more}"
+        );
+    }
+}

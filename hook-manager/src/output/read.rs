@@ -14,8 +14,9 @@ use super::{Action, Decision, HookOutput};
 use crate::{
     error::HookError,
     event::{DecisionShape, ExitTwo, HookEvent},
+    json,
     process::Captured,
-    request::{describe, plain},
+    request::describe,
 };
 
 /// What is left of a command that ended by itself.
@@ -28,7 +29,10 @@ pub(crate) struct Ran {
 /// Reads a finished command's answer to `event`.
 pub(crate) fn read(event: &HookEvent, ran: Ran) -> Result<HookOutput, HookError> {
     let text = ran.stdout.text();
-    let said = match text.trim_start() {
+    let failed = ran.code != 0 && event.spec().exit_two == ExitTwo::AnyFailureFails;
+    // A byte order mark, which some tools put in front, is no part of the answer.
+    let said = match text.trim_start_matches('\u{feff}').trim_start() {
+        _ if failed => None,
         json if json.starts_with('{') => Some(object(event, json, ran.stdout.excess())),
         _ => None,
     };
@@ -84,15 +88,11 @@ fn plain_context(event: &HookEvent, text: &str) -> Option<String> {
 
 /// Reads the JSON answer, or says which field is wrong and what was expected there.
 fn object(event: &HookEvent, text: &str, cut: u64) -> Result<HookOutput, String> {
-    let value: Value = serde_json::from_str(text).map_err(|err| match cut {
-        0 => {
-            format!(
-                "standard output, line {}, column {}: {}, expected one JSON object",
-                err.line(),
-                err.column(),
-                plain(&err)
-            )
-        }
+    let value = json::parse(text.as_bytes()).map_err(|err| match cut {
+        0 => format!(
+            "standard output, line {}, column {}: {}, expected one JSON object",
+            err.line, err.column, err.problem
+        ),
         cut => format!("standard output is over its limit, {cut} bytes were cut off its JSON"),
     })?;
     let Value::Object(mut fields) = value else {

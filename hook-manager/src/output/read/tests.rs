@@ -198,7 +198,7 @@ fn a_permission_request_is_decided_by_its_behavior_and_passed_on_whole() {
         (output.decision, output.reason.as_deref()),
         (Decision::Deny, Some("no"))
     );
-    assert_eq!(output.specific["decision"]["interrupt"], true);
+    assert!(output.interrupt && output.specific.is_empty());
     let wrong = specific("PermissionRequest", r#""decision": {"behavior": "ask"}"#);
     assert!(read_as("PermissionRequest", 0, &wrong, "").is_err());
 }
@@ -211,4 +211,23 @@ fn output_that_was_cut_is_blamed_for_json_that_does_not_parse() {
         object.unwrap_err(),
         "standard output is over its limit, 10 bytes were cut off its JSON"
     );
+}
+
+#[test]
+fn a_denial_is_heard_with_half_an_emoji_in_its_reason_or_a_mark_before_it() {
+    let deny = specific(
+        "PreToolUse",
+        r#""permissionDecision": "deny", "permissionDecisionReason": "no \ud83d""#,
+    );
+    for stdout in [deny.clone(), format!("\u{feff}{}", deny.trim())] {
+        let output = read_as("PreToolUse", 0, &stdout, "").unwrap();
+        assert_eq!(output.decision, Decision::Deny);
+        assert_eq!(output.reason.as_deref(), Some("no \u{fffd}"));
+    }
+}
+
+#[test]
+fn a_worktree_is_not_made_by_a_hook_that_failed_whatever_it_says() {
+    let failed = read_as("WorktreeCreate", 3, "{}", "disk full").unwrap_err();
+    assert_eq!(failed.to_string(), "exit status 3: disk full");
 }
