@@ -46,7 +46,7 @@ pin_project! {
         K: Eq,
     {
         #[pin]
-        state: State<ResultCache<K, V>, Loader<F>, K, V>,
+        miss: Miss<ResultCache<K, V>, Loader<F>, K, V>,
     }
 }
 
@@ -81,7 +81,7 @@ where
     pub(crate) fn miss(inner: S, req: Req, key: K, shared: Arc<Shared<K, V, F, P>>) -> Self {
         Self {
             state: State::Missed {
-                miss: Miss::new(shared, key, OneCall { inner, req }),
+                miss: Miss::new(shared, key, OneCall { inner, req }, false),
             },
         }
     }
@@ -130,13 +130,10 @@ where
     V: Clone,
 {
     pub(crate) fn new(cache: &ResultCache<K, V>, key: K, load: F) -> Self {
-        let state = match cache.look_up(&key) {
-            Some(value) => State::Hit { value: Some(value) },
-            None => State::Missed {
-                miss: Miss::new(cache.clone(), key, Loader(load)),
-            },
-        };
-        Self { state }
+        // Not looked up yet: it may be polled long after this, when the answer is another.
+        Self {
+            miss: Miss::new(cache.clone(), key, Loader(load), true),
+        }
     }
 }
 
@@ -150,7 +147,7 @@ where
     type Output = Result<V, E>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.project().state.poll(cx)
+        self.project().miss.poll(cx)
     }
 }
 

@@ -13,7 +13,7 @@ use pin_project_lite::pin_project;
 
 use crate::{
     ResultCache,
-    flight::{Flights, Follower, Joined, Lead, Turn},
+    flight::{Flights, Follower, Joined, Lead, Lone, Turn},
     stats::Count,
 };
 
@@ -34,7 +34,7 @@ pub(crate) trait Owner<K, V> {
 }
 
 pin_project! {
-    /// A call that was not answered from memory.
+    /// A call that was not answered from memory when it was made.
     pub(crate) struct Miss<O, L, K, V>
     where
         L: Load,
@@ -55,7 +55,7 @@ pin_project! {
         K: Hash,
         K: Eq,
     {
-        Asking { asked: Option<(K, L)>, again: bool },
+        Asking { asked: Option<(K, L)>, look_up: bool },
         Waiting { follower: Follower<K, V>, load: Option<L>, counted: Coalesced<K, V> },
         // The future goes first: whoever takes the lead over finds what it held released.
         Loading { #[pin] future: L::Future, errand: Option<Errand<K, V>> },
@@ -67,8 +67,8 @@ pin_project! {
 enum Errand<K: Hash + Eq, V> {
     /// For all who ask for the key meanwhile.
     Led { lead: Lead<K, V>, since: Instant },
-    /// For this caller, and to be kept if nothing was stored or invalidated since `epoch`.
-    Alone { key: K, epoch: u64, since: Instant },
+    /// For this caller, and to be kept if nothing was stored or invalidated meanwhile.
+    Alone { lone: Lone<K, V>, since: Instant },
     /// For this caller only.
     PassingBy,
 }
@@ -78,12 +78,13 @@ where
     L: Load<Value = V>,
     K: Hash + Eq,
 {
-    pub(crate) fn new(owner: O, key: K, load: L) -> Self {
+    /// With `look_up` it looks into the cache when it is polled first; otherwise somebody just has.
+    pub(crate) fn new(owner: O, key: K, load: L, look_up: bool) -> Self {
         Self {
             owner,
             state: State::Asking {
                 asked: Some((key, load)),
-                again: false,
+                look_up,
             },
         }
     }
@@ -113,9 +114,9 @@ where
         let cache = this.owner.cache();
         loop {
             match this.state.as_mut().project() {
-                StateProj::Asking { asked, again } => {
+                StateProj::Asking { asked, look_up } => {
                     let (key, load) = asked.take().expect(ASKED);
-                    let hit = if *again { cache.look_up(&key) } else { None };
+                    let hit = if *look_up { cache.look_up(&key) } else { None };
                     if let Some(value) = hit {
                         this.state.set(State::Done);
                         return Poll::Ready(Ok(value));
@@ -159,8 +160,7 @@ where
                         Turn::Alone(key) => {
                             cache.counts().one(Count::Miss);
                             let errand = Errand::Alone {
-                                key,
-                                epoch: cache.flights().epoch(),
+                                lone: Lone::begin(cache.flights(), key),
                                 since: cache.config().clock.now(),
                             };
                             this.state.set(State::Loading {
@@ -170,7 +170,7 @@ where
                         }
                         Turn::Again(key) => this.state.set(State::Asking {
                             asked: Some((key, load)),
-                            again: true,
+                            look_up: true,
                         }),
                     }
                 }
@@ -236,9 +236,7 @@ impl<K: Hash + Eq, V: Clone> Errand<K, V> {
         match self {
             Self::Led { lead, .. } if owner.admits(lead.key(), value) => cache.land(lead, value),
             Self::Led { lead, .. } => lead.scatter(),
-            Self::Alone { key, epoch, .. } if owner.admits(&key, value) => {
-                cache.land_alone(key, epoch, value);
-            }
+            Self::Alone { lone, .. } if owner.admits(lone.key(), value) => cache.land_alone(lone, value),
             Self::Alone { .. } | Self::PassingBy => {}
         }
     }

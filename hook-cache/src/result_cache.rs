@@ -3,10 +3,10 @@ use std::{fmt, future::Future, hash::Hash, marker::PhantomData, sync::Arc, time:
 use crate::{
     CacheStats,
     config::Config,
-    flight::{Flights, Lead},
+    flight::{Flights, Lead, Lone},
     future::GetOrLoad,
     stats::{Count, Stats},
-    store::{Departed, Found, Removed, Store},
+    store::{Found, Put, Removed, Store},
     sync,
 };
 
@@ -108,14 +108,14 @@ impl<K: Hash + Eq, V: Clone> ResultCache<K, V> {
     pub fn insert_with_ttl(&self, key: K, value: V, ttl: Duration) {
         let now = self.core.config.clock.now();
         let store = |key| self.core.store.put(key, value, ttl, now);
-        let departed = self.core.flights.overwrite(key, store);
-        self.count_put(departed);
+        let put = self.core.flights.overwrite(key, store);
+        self.count_put(Some(put));
     }
 
     /// The value under `key`, or else what `load` brings, which is then stored.
     ///
-    /// One load runs per key, however many ask: the others wait and get a clone. `load` is called
-    /// when the future is polled, and not at all if another's load serves this caller.
+    /// Nothing is looked up before the future is polled. One load runs per key, however many ask: the
+    /// others wait and get a clone. `load` is called when the future is polled, and not at all if another's load serves this caller.
     ///
     /// # Errors
     ///
@@ -198,20 +198,20 @@ impl<K: Hash + Eq, V: Clone> ResultCache<K, V> {
     pub(crate) fn land(&self, lead: Lead<K, V>, value: &V) {
         let (twin, now) = (value.clone(), self.core.config.clock.now());
         let store = |key| self.core.store.put(key, twin, self.core.config.ttl, now);
-        let departed = lead.land(value, store);
-        self.count_put(departed.flatten());
+        let put = lead.land(value, store);
+        self.count_put(put);
     }
 
     /// Ends a load that was nobody else's.
-    pub(crate) fn land_alone(&self, key: K, epoch: u64, value: &V) {
+    pub(crate) fn land_alone(&self, lone: Lone<K, V>, value: &V) {
         let (twin, now) = (value.clone(), self.core.config.clock.now());
-        let store = || self.core.store.put(key, twin, self.core.config.ttl, now);
-        let departed = self.core.flights.store_alone(epoch, store);
-        self.count_put(departed.flatten());
+        let store = |key| self.core.store.put(key, twin, self.core.config.ttl, now);
+        let put = lone.store(store);
+        self.count_put(put);
     }
 
-    fn count_put(&self, departed: Option<Departed<K, V>>) {
-        if let Some(departed) = departed {
+    fn count_put(&self, put: Option<Put<K, V>>) {
+        if let Some(Put::Stored(departed)) = put {
             let stats = &self.core.stats;
             stats.one(Count::Inserted);
             stats.add(Count::Evicted, departed.evicted());

@@ -17,6 +17,12 @@ use crate::{future::ResponseFuture, layer::Shared, policy::StoreIf, stats::Count
 /// broken. Whoever calls the inner service drives a clone of it to readiness first, inside the response
 /// future, and calls that very clone.
 ///
+/// # When it is asked
+///
+/// `call` looks into the cache, not the first poll of what it returns. A hit is the answer of that moment: a
+/// future kept aside still yields it after an invalidation, or after the deadline. What misses looks again
+/// when it is polled first.
+///
 /// # Errors
 ///
 /// Those of the inner service, from its readiness and from its call, out of the response future. This

@@ -33,6 +33,12 @@ pub(crate) enum Found<V> {
     Expired,
 }
 
+/// What came of putting a value, to be dropped outside of any lock.
+pub(crate) enum Put<K, V> {
+    Stored(Departed<K, V>),
+    Refused { _key: K, _value: V },
+}
+
 /// What came of taking an entry out on purpose.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Removed {
@@ -71,14 +77,20 @@ impl<K: Hash + Eq, V: Clone> Store<K, V> {
     }
 
     /// Stores `value` for `ttl`. What had to make room is in the answer, so that the caller drops it
-    /// after its own locks are gone. `None` if nothing may be stored.
-    pub(crate) fn put(&self, key: K, value: V, ttl: Duration, now: Instant) -> Option<Departed<K, V>> {
+    /// after its own locks are gone; so is what was handed in, if nothing may be stored.
+    pub(crate) fn put(&self, key: K, value: V, ttl: Duration, now: Instant) -> Put<K, V> {
+        let Some(entries) = &self.entries else {
+            return Put::Refused {
+                _key: key,
+                _value: value,
+            };
+        };
         let entry = Entry {
             value,
             deadline: now.checked_add(ttl),
             serial: self.serials.fetch_add(1, Relaxed),
         };
-        Some(self.entries.as_ref()?.insert_with_lifecycle(key, entry))
+        Put::Stored(entries.insert_with_lifecycle(key, entry))
     }
 
     pub(crate) fn remove(&self, key: &K, now: Instant) -> Removed {

@@ -18,7 +18,7 @@ use std::{
 use loom::{future::block_on, thread};
 
 use crate::{
-    flight::{Flights, Follower, Joined, Lead, Turn},
+    flight::{Flights, Follower, Joined, Lead, Lone, Turn},
     sync::{Arc, Mutex, lock},
 };
 
@@ -232,11 +232,9 @@ fn a_load_of_ones_own_is_not_stored_over_an_invalidation() {
     loom::model(|| {
         let model = Model::new();
         let alone = spawn(&model, |model| {
-            let epoch = model.flights.epoch();
+            let lone = Lone::begin(&model.flights, KEY);
             let value = *lock(&model.backend);
-            model
-                .flights
-                .store_alone(epoch, || *lock(&model.stored) = Some(value));
+            lone.store(|_| *lock(&model.stored) = Some(value));
         });
         model.change_and_invalidate();
         alone.join().unwrap();

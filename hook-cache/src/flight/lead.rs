@@ -1,6 +1,6 @@
 use std::hash::Hash;
 
-use super::{Attached, Flight, Flights, Stage};
+use super::{Attached, Flight, Flights, Stage, Table};
 use crate::sync::{Arc, lock};
 
 /// The duty to load for everybody who waits. Dropped unsettled, it passes to one of them.
@@ -31,13 +31,17 @@ impl<K: Hash + Eq, V> Lead<K, V> {
     where
         V: Clone,
     {
-        let (stored, removed) = self.leave_table(store);
+        let (stored, removed) = self.leave_table(|table, key| {
+            table.have_last_word(&key);
+            store(key)
+        });
         drop(removed);
         // Nobody can join any more, so the line only gets shorter while it is not locked. If the
         // clone panics, `drop` sends everybody back to the start, where the stored value is found.
         let awaited = !lock(&self.flight.state).waiters.is_empty();
         if awaited {
             let shared = std::sync::Arc::new(value.clone());
+            self.settled = true;
             self.flight.end(Stage::Landed(shared));
         }
         self.settled = true;
@@ -58,14 +62,17 @@ impl<K: Hash + Eq, V> Lead<K, V> {
     }
 
     fn end(mut self, stage: Stage<V>) {
-        let unlocked = self.leave_table(|key| key);
+        let unlocked = self.leave_table(|_, key| key);
         drop(unlocked);
         self.settled = true;
         self.flight.end(stage);
     }
 
     /// Takes the flight out of the table, and stores in the same breath if it was still there.
-    fn leave_table<R>(&mut self, store: impl FnOnce(K) -> R) -> (Option<R>, Option<Attached<K, V>>) {
+    fn leave_table<R>(
+        &mut self,
+        store: impl FnOnce(&mut Table<K, V>, K) -> R,
+    ) -> (Option<R>, Option<Attached<K, V>>) {
         let Some(key) = self.key.take() else {
             return (None, None);
         };
@@ -76,7 +83,7 @@ impl<K: Hash + Eq, V> Lead<K, V> {
             return (None, None);
         }
         let removed = table.current.remove_entry(&key);
-        let stored = store(key);
+        let stored = store(&mut table, key);
         drop(table);
         (Some(stored), removed)
     }
@@ -87,26 +94,40 @@ impl<K: Hash + Eq, V> Drop for Lead<K, V> {
         if self.settled {
             return;
         }
+        // Made before the lock, so that it comes after it.
+        let mut unled = Unled(Some(&self.flight));
         let mut table = lock(&self.flights.table);
         let attached = self.key.as_ref().filter(|key| table.leads_to(key, &self.flight));
         let Some(key) = attached else {
-            drop(table);
-            return self.flight.end(Stage::Dissolved);
+            return;
         };
         let mut state = lock(&self.flight.state);
         if state.waiters.is_empty() {
             drop(state);
             let removed = table.current.remove_entry(key);
+            unled.0 = None;
             drop(table);
             drop(removed);
             return;
         }
+        unled.0 = None;
         state.stage = Stage::Vacant;
         let first = state.call_first();
         drop(state);
         drop(table);
         if let Some(waker) = first {
             waker.wake();
+        }
+    }
+}
+
+/// Dissolves a flight that nobody leads, also when `Hash` or `Eq` of its key panics; emptied, it does not.
+struct Unled<'a, V>(Option<&'a Flight<V>>);
+
+impl<V> Drop for Unled<'_, V> {
+    fn drop(&mut self) {
+        if let Some(flight) = self.0 {
+            flight.end(Stage::Dissolved);
         }
     }
 }

@@ -4,15 +4,20 @@
 //!   a flight loads is stored only while it is attached: whoever detaches it has the last word.
 //! - `Led` has exactly one [`Lead`]. `Vacant` has none, is attached, and has a waiter that was woken
 //!   and neither polled nor dropped since. The other stages are final and have no waiters.
+//! - Only a panicking `Hash` or `Eq` leaves a flight in a final stage attached. It counts as none.
+//! - What is loaded outside of any flight leaves a mark while it is under way, and whoever has the last
+//!   word under its key notes it there.
 //! - A waiter without a waker was woken and has not been polled since.
 //! - The table is locked before the flight. Under either lock no foreign code runs but `K: Hash + Eq`
 //!   and the `store` of this crate: keys, values and wakers are cloned, woken and dropped outside.
 
 mod follower;
 mod lead;
+mod lone;
 
 pub(crate) use follower::Follower;
 pub(crate) use lead::Lead;
+pub(crate) use lone::Lone;
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -30,14 +35,26 @@ pub(crate) struct Flights<K, V> {
 
 struct Table<K, V> {
     current: HashMap<K, Arc<Flight<V>>>,
-    /// Raised by whatever a load under way must not overwrite: each insertion, each invalidation.
-    epoch: u64,
+    /// Of the keys that are loaded outside of any flight, which happens after failures only.
+    marks: HashMap<K, Mark>,
+    /// One for each load that has begun.
+    ticks: u64,
+}
+
+/// What those who load a key outside of any flight know of each other and of the rest.
+struct Mark {
+    /// How many of them there are.
+    loads: usize,
+    /// What had begun up to here is not to be stored any more.
+    last_word: u64,
 }
 
 /// What the table held of a flight, to be dropped after it is unlocked.
 type Attached<K, V> = (K, Arc<Flight<V>>);
 
 struct Flight<V> {
+    /// When its first load began; one that was taken over has begun since.
+    began: u64,
     state: Mutex<State<V>>,
 }
 
@@ -87,7 +104,8 @@ impl<K: Hash + Eq, V> Flights<K, V> {
         Self {
             table: Mutex::new(Table {
                 current: HashMap::new(),
-                epoch: 0,
+                marks: HashMap::new(),
+                ticks: 0,
             }),
         }
     }
@@ -99,12 +117,21 @@ impl<K: Hash + Eq, V> Flights<K, V> {
     {
         let twin = key.clone();
         let mut table = lock(&flights.table);
-        let Some(flight) = table.current.get(&key).cloned() else {
-            let flight = Arc::new(Flight::new());
+        let began = table.tick();
+        let Some(slot) = table.current.get_mut(&key) else {
+            let flight = Arc::new(Flight::new(began));
             table.current.insert(twin, flight.clone());
             drop(table);
             return Joined::Leading(Lead::new(flights.clone(), key, flight));
         };
+        if slot.is_over() {
+            let flight = Arc::new(Flight::new(began));
+            let over = mem::replace(slot, flight.clone());
+            drop(table);
+            drop(over);
+            return Joined::Leading(Lead::new(flights.clone(), key, flight));
+        }
+        let flight = slot.clone();
         let mut state = lock(&flight.state);
         if matches!(state.stage, Stage::Vacant) {
             state.stage = Stage::Led;
@@ -132,7 +159,10 @@ impl<K: Hash + Eq, V> Flights<K, V> {
     /// From here on, nothing whose load has begun is stored at all.
     pub(crate) fn detach_all(&self) {
         let mut table = lock(&self.table);
-        table.epoch += 1;
+        let now = table.ticks;
+        for mark in table.marks.values_mut() {
+            mark.last_word = now;
+        }
         let mut detached = Vec::with_capacity(table.current.len());
         for (key, flight) in mem::take(&mut table.current) {
             if flight.is_vacant() {
@@ -154,28 +184,50 @@ impl<K: Hash + Eq, V> Flights<K, V> {
         drop(detached);
         stored
     }
-
-    /// To be asked before a load outside of any flight, and shown to [`Flights::store_alone`] after it.
-    pub(crate) fn epoch(&self) -> u64 {
-        lock(&self.table).epoch
-    }
-
-    /// Stores what was loaded outside of any flight, unless something came in between.
-    pub(crate) fn store_alone<R>(&self, epoch: u64, store: impl FnOnce() -> R) -> Option<R> {
-        let table = lock(&self.table);
-        (table.epoch == epoch).then(store)
-    }
 }
 
 impl<K: Hash + Eq, V> Table<K, V> {
+    fn tick(&mut self) -> u64 {
+        self.ticks += 1;
+        self.ticks
+    }
+
     #[must_use]
     fn detach(&mut self, key: &K) -> Option<Attached<K, V>> {
-        self.epoch += 1;
+        self.have_last_word(key);
+        self.detach_older(key, u64::MAX)
+    }
+
+    /// Detaches the flight whose load began before `began`.
+    #[must_use]
+    fn detach_older(&mut self, key: &K, began: u64) -> Option<Attached<K, V>> {
+        let flight = self.current.get(key)?;
         // Nobody loads for a vacant flight: whoever takes it over begins after this.
-        if self.current.get(key)?.is_vacant() {
+        if flight.began > began || flight.is_vacant() {
             return None;
         }
         self.current.remove_entry(key)
+    }
+
+    /// Keeps what is under way outside of any flight from being stored.
+    fn have_last_word(&mut self, key: &K) {
+        if self.marks.is_empty() {
+            return;
+        }
+        if let Some(mark) = self.marks.get_mut(key) {
+            mark.last_word = self.ticks;
+        }
+    }
+
+    /// One load less outside of any flight.
+    #[must_use]
+    fn unmark(&mut self, key: &K) -> Option<(K, Mark)> {
+        let mark = self.marks.get_mut(key)?;
+        mark.loads -= 1;
+        if mark.loads > 0 {
+            return None;
+        }
+        self.marks.remove_entry(key)
     }
 
     fn leads_to(&self, key: &K, flight: &Arc<Flight<V>>) -> bool {
@@ -188,8 +240,9 @@ impl<K: Hash + Eq, V> Table<K, V> {
 // ===== impl Flight =====
 
 impl<V> Flight<V> {
-    fn new() -> Self {
+    fn new(began: u64) -> Self {
         Self {
+            began,
             state: Mutex::new(State {
                 stage: Stage::Led,
                 waiters: VecDeque::new(),
@@ -202,15 +255,36 @@ impl<V> Flight<V> {
         matches!(lock(&self.state).stage, Stage::Vacant)
     }
 
-    /// Ends the flight and wakes everybody who waits.
+    fn is_over(&self) -> bool {
+        !matches!(lock(&self.state).stage, Stage::Led | Stage::Vacant)
+    }
+
+    /// Ends the flight and wakes everybody who waits, also if one of the wakers panics.
     fn end(&self, stage: Stage<V>) {
         let mut state = lock(&self.state);
         state.stage = stage;
-        let waiters = mem::take(&mut state.waiters);
+        let mut unwoken = Unwoken(mem::take(&mut state.waiters));
         drop(state);
-        for waker in waiters.into_iter().filter_map(|(_, waker)| waker) {
-            waker.wake();
+        unwoken.wake();
+    }
+}
+
+/// Those who are still to be woken, which a panic does not stop.
+struct Unwoken(VecDeque<(u64, Option<Waker>)>);
+
+impl Unwoken {
+    fn wake(&mut self) {
+        while let Some((_, waker)) = self.0.pop_front() {
+            if let Some(waker) = waker {
+                waker.wake();
+            }
         }
+    }
+}
+
+impl Drop for Unwoken {
+    fn drop(&mut self) {
+        self.wake();
     }
 }
 
