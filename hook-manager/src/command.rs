@@ -2,6 +2,7 @@
 
 use std::{
     env,
+    os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
     sync::Arc,
     task::{Context, Poll},
@@ -12,6 +13,7 @@ use futures::future::BoxFuture;
 use tokio::sync::Semaphore;
 use tower::Service;
 
+use self::preflight::Line;
 use crate::{
     error::HookError,
     hook::{Handler, Shell},
@@ -21,7 +23,11 @@ use crate::{
     slots::{Turn, turn},
 };
 
+mod placeholder;
 mod preflight;
+
+/// Longer than any session's name; far below what an environment can hold.
+const SESSION_LIMIT: usize = 4096;
 
 /// The innermost service of a command hook's stack.
 #[derive(Clone, Debug)]
@@ -67,9 +73,9 @@ impl Parts {
             waited,
         } = turn(&self.slots, &req, self.timeout).await?;
         let cwd = self.directory(&req);
-        let words = self.words(&cwd);
-        if let Some(words) = &words {
-            preflight::check(words, &cwd).map_err(|why| HookError::CouldNotStart(why.into()))?;
+        let line = self.line(&cwd);
+        if let Some(line) = &line {
+            preflight::check(line, &cwd).map_err(|why| HookError::CouldNotStart(why.into()))?;
         }
         let command = self.command(&req, &cwd);
         let limits = Limits {
@@ -85,7 +91,11 @@ impl Parts {
                     waited,
                 });
             }
-            Err(err) => return Err(HookError::CouldNotStart(could_not_start(err).into())),
+            Err(RunError::CouldNotStart { source, .. }) => {
+                return Err(HookError::CouldNotStart(source.to_string().into()));
+            }
+            // It ran; only its end was not seen.
+            Err(err @ RunError::Unobserved { .. }) => return Err(HookError::Failed(err.to_string().into())),
         };
         let by_shell = matches!(self.handler, Handler::Shell { .. });
         let code = match finished.ended {
@@ -97,7 +107,7 @@ impl Parts {
             stdout: finished.stdout,
             stderr: finished.stderr,
         };
-        if let Some(why) = preflight::never_ran(by_shell, &ran) {
+        if let Some(why) = preflight::never_ran(line.as_ref(), self.posix(), &cwd, &ran).await {
             return Err(HookError::CouldNotStart(why.into()));
         }
         match output::read(req.event(), ran) {
@@ -126,17 +136,30 @@ impl Parts {
     }
 
     /// The command line as words, where it can be known before a shell has read it.
-    fn words(&self, cwd: &Path) -> Option<Vec<String>> {
+    fn line(&self, cwd: &Path) -> Option<Line> {
         let project = self.project_dir(cwd);
         match &self.handler {
             Handler::Exec { program, args } => {
                 let words = std::iter::once(program).chain(args);
-                Some(words.map(|word| placeholders(word, &project)).collect())
+                // Words that are no text are left to the system.
+                let words = words.map(|word| placeholder::expand(word, &project).into_string().ok());
+                Some(Line::of_words(words.collect::<Option<_>>()?))
             }
+            _ => Line::of_shell(self.posix()?.1, &project),
+        }
+    }
+
+    /// The shell that reads the command line, if it is of the POSIX kind, and the line.
+    fn posix(&self) -> Option<(&'static str, &str)> {
+        match &self.handler {
             Handler::Shell {
                 command,
-                shell: Shell::Sh | Shell::Bash,
-            } => preflight::words(command, &project),
+                shell: Shell::Sh,
+            } => Some(("/bin/sh", command)),
+            Handler::Shell {
+                command,
+                shell: Shell::Bash,
+            } => Some(("bash", command)),
             _ => None,
         }
     }
@@ -145,24 +168,34 @@ impl Parts {
         let project = self.project_dir(cwd);
         let command = match &self.handler {
             Handler::Exec { program, args } => {
-                let program = placeholders(program, &project);
+                let program = placeholder::expand(program, &project);
                 // A path is meant from the hook's directory; a bare name is looked up in PATH.
-                let program = if program.contains('/') {
-                    cwd.join(program)
-                } else {
-                    program.into()
+                let program = match program.as_bytes().contains(&b'/') {
+                    true => cwd.join(program).into_os_string(),
+                    false => program,
                 };
-                Command::new(program).args(args.iter().map(|arg| placeholders(arg, &project)))
+                Command::new(program).args(args.iter().map(|arg| placeholder::expand(arg, &project)))
             }
-            Handler::Shell { command, shell } => match shell {
-                Shell::Sh => Command::new("/bin/sh").args(["-c", command]),
-                Shell::Bash => Command::new("bash").args(["-c", command]),
-                Shell::PowerShell => Command::new("pwsh").args(["-NoProfile", "-Command", command]),
-            },
+            Handler::Shell {
+                command,
+                shell: Shell::PowerShell,
+            } => Command::new("pwsh").args(["-NoProfile", "-Command", command]),
+            Handler::Shell {
+                command,
+                shell: Shell::Bash,
+            } => Command::new("bash").args(["-c", command]),
+            Handler::Shell {
+                command,
+                shell: Shell::Sh,
+            } => Command::new("/bin/sh").args(["-c", command]),
             Handler::InProcess | Handler::HostOnly { .. } => unreachable!("no program: {}", self.handler),
         };
         let command = command.cwd(cwd).env("CLAUDE_PROJECT_DIR", project);
-        match req.field("/session_id") {
+        // What no environment can hold must not keep the hook from running.
+        let session = req
+            .field("/session_id")
+            .filter(|session| session.len() <= SESSION_LIMIT && !session.contains('\0'));
+        match session {
             Some(session) => command.env("CLAUDE_CODE_SESSION_ID", session),
             None => command,
         }
@@ -175,20 +208,6 @@ struct Input(HookRequest);
 impl AsRef<[u8]> for Input {
     fn as_ref(&self) -> &[u8] {
         self.0.bytes()
-    }
-}
-
-/// The placeholders of the exec form, which no shell will expand.
-fn placeholders(word: &str, project: &Path) -> String {
-    let project = project.to_string_lossy();
-    word.replace("${CLAUDE_PROJECT_DIR}", &project)
-        .replace("$CLAUDE_PROJECT_DIR", &project)
-}
-
-fn could_not_start(err: RunError) -> String {
-    match err {
-        RunError::CouldNotStart { source, .. } => source.to_string(),
-        other => other.to_string(),
     }
 }
 
