@@ -190,7 +190,10 @@ impl Parts {
             } => Command::new("/bin/sh").args(["-c", command]),
             Handler::InProcess | Handler::HostOnly { .. } => unreachable!("no program: {}", self.handler),
         };
-        let command = command.cwd(cwd).env("CLAUDE_PROJECT_DIR", project);
+        let command = command
+            .cwd(cwd)
+            .env("CLAUDE_PROJECT_DIR", project)
+            .env(DEPTH, (depth() + 1).to_string());
         // What no environment can hold must not keep the hook from running.
         let session = req
             .field("/session_id")
@@ -200,6 +203,16 @@ impl Parts {
             None => command,
         }
     }
+}
+
+/// How deep hooks of hooks run, told to each hook in its environment.
+const DEPTH: &str = "HOOK_MANAGER_DEPTH";
+
+/// How many hook managers this process runs under, each in a hook of the one before; from the variable
+/// `HOOK_MANAGER_DEPTH`, which every hook is given.
+pub fn depth() -> u32 {
+    let depth = env::var(DEPTH).ok();
+    depth.and_then(|depth| depth.parse().ok()).unwrap_or(0)
 }
 
 /// The hook's standard input, without a copy.

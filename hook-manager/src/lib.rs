@@ -29,6 +29,7 @@ mod stack;
 
 pub use self::{
     builder::HookManagerBuilder,
+    command::depth,
     config::{BuildError, Config},
     declared::Hook,
     error::HookError,

@@ -212,6 +212,22 @@ fn the_command_as_the_one_hook_of_an_event_does_not_run_itself() {
 }
 
 #[test]
+fn a_script_that_runs_the_hooks_of_its_own_event_comes_to_an_end() {
+    let project = Project::with_hook(
+        "PreToolUse",
+        json!({ "type": "command", "command": "./again.sh" }),
+    );
+    let us = env!("CARGO_BIN_EXE_hook-manager");
+    let again = format!("#!/bin/sh\necho level >> levels\nexec '{us}' run PreToolUse\n");
+    let script = project.file("again.sh", &again);
+    std::fs::set_permissions(script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let ran = project.run("PreToolUse", BASH, &["--output", "table"]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    let levels = std::fs::read_to_string(project.path().join("levels")).unwrap();
+    assert_eq!(levels.lines().count(), 8);
+}
+
+#[test]
 fn settings_that_cannot_be_read_are_no_silence() {
     let project = Project::empty();
     project.file(".claude/settings.json", "{ \"hooks\": {}, }");

@@ -545,7 +545,6 @@ fn a_file_that_is_no_json_says_where_and_what_was_expected() {
             "{} x",
             ":1:4: not JSON: it has `x` behind its end, expected nothing more",
         ),
-        ("{\"timeout\": 1e999}", "number out of range"),
         (&"[".repeat(1_000), "it is nested too deeply"),
     ] {
         let loaded = project(text).load();

@@ -21,6 +21,9 @@ use super::{Output, RunArgs, SourceArgs, complain, json, print, signals::Signals
 /// More than any event a host sends; reading stops there rather than at the end of memory.
 const INPUT_LIMIT: u64 = 256 * 1024 * 1024;
 
+/// Deeper than sessions that start sessions go; a hook that runs its own event goes there at once.
+const DEPTH_LIMIT: u32 = 8;
+
 pub(super) fn main(args: RunArgs) -> ExitCode {
     let started = Instant::now();
     let output = args.output.unwrap_or(match io::stdout().is_terminal() {
@@ -43,6 +46,12 @@ pub(super) fn main(args: RunArgs) -> ExitCode {
     };
     for problem in manager.problems().iter().filter(|problem| problem.is_error()) {
         complain(problem);
+    }
+    if hook_manager::depth() >= DEPTH_LIMIT {
+        let err = format!(
+            "this is a hook of a hook of a hook, {DEPTH_LIMIT} levels deep; expected no hook to run the hooks of its own event"
+        );
+        return ours(output, Some(&manager), &event, err);
     }
     let req = match read(args.input.as_deref(), args.deadline).and_then(|bytes| {
         HookRequest::parse(event.clone(), bytes)
