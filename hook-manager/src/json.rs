@@ -1,144 +1,443 @@
-//! JSON as hosts and hooks write it, which is not always as serde_json reads it.
+//! JSON as hosts and hooks really write it, read so that nothing a host can send goes unread.
 //!
-//! An event or an answer that cannot be read leaves guards unasked and denials unheard, so this is as
-//! lenient as the JavaScript and the Python that most of it is written by: half of a surrogate pair (what is
-//! left of an emoji that was cut in two) becomes U+FFFD, so do bytes that are no UTF-8; numbers may be of any
-//! size, and keep every digit; nesting is bounded by the stack it takes, not by a hundred levels or so.
+//! A guard only guards what the manager can read. serde_json refuses texts that JavaScript writes and
+//! reads without a word: half a surrogate pair, which is what is left of an emoji that was cut in two; lists
+//! in lists in lists; numbers past any float. Whoever can get one of them into a tool's input would have
+//! switched every hook off. So this reader takes all of JSON, and these liberties on top:
+//!
+//! - half a surrogate pair, and bytes that are no UTF-8, become U+FFFD;
+//! - what JavaScript trims, the byte order mark included, may stand around the value.
+//!
+//! Numbers keep the digits they were written with. What stays out is what nests deeper than
+//! [`MOST_LEVELS`]: reading, writing and dropping it would cost stack for every level.
 
-use serde::Deserialize;
-use serde_json::{Deserializer, Value};
+use std::{borrow::Cow, char, iter};
 
-use crate::request::plain;
+use serde_json::{Map, Number, Value};
 
-/// Deep enough for anything that is meant, and no danger to the smallest of stacks.
-const DEPTH: usize = 256;
+/// How deep lists and objects may nest.
+pub(crate) const MOST_LEVELS: usize = 512;
 
-/// What is wrong with a text, and where.
-#[derive(Debug, PartialEq, Eq)]
+/// What keeps a text from being read, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct JsonError {
+    /// From 1.
     pub(crate) line: usize,
+    /// In characters, from 1; where the text ends too early, its last one.
     pub(crate) column: usize,
-    pub(crate) problem: String,
+    pub(crate) problem: &'static str,
 }
 
-/// Reads one JSON value.
+/// Reads one value and nothing behind it.
 pub(crate) fn parse(bytes: &[u8]) -> Result<Value, JsonError> {
+    // Every broken sequence is one character in both, so places stay those of the original.
     let text = String::from_utf8_lossy(bytes);
-    if let Some(at) = too_deep(&text) {
-        let before = &text[..at];
-        return Err(JsonError {
-            line: 1 + before.matches('\n').count(),
-            column: 1 + before.len() - before.rfind('\n').map_or(0, |end| end + 1),
-            problem: format!("nested more than {DEPTH} levels deep"),
-        });
-    }
-    let read = read(&text).or_else(|err| match whole_surrogates(&text) {
-        Some(text) => self::read(&text),
-        None => Err(err),
-    });
-    read.map_err(|err| JsonError {
-        line: err.line(),
-        column: err.column(),
-        problem: plain(&err),
+    let mut reader = Reader {
+        text: &text,
+        at: 0,
+        levels: 0,
+    };
+    reader.document().map_err(|problem| {
+        let (line, column) = place(&text, reader.at);
+        JsonError {
+            line,
+            column,
+            problem,
+        }
     })
 }
 
-fn read(text: &str) -> serde_json::Result<Value> {
-    let mut from = Deserializer::from_str(text);
-    // The depth has been looked at.
-    from.disable_recursion_limit();
-    let value = Value::deserialize(&mut from)?;
-    from.end()?;
-    Ok(value)
+/// The line and the column of a byte, both from 1.
+fn place(text: &str, at: usize) -> (usize, usize) {
+    let before = &text[..at];
+    let start = before.rfind('\n').map_or(0, |end| end + 1);
+    let column = before[start..].chars().count() + usize::from(at < text.len());
+    (1 + before.matches('\n').count(), column.max(1))
 }
 
-/// Where the text goes deeper than we follow.
-fn too_deep(text: &str) -> Option<usize> {
-    let (mut depth, mut quoted, mut escaped) = (0usize, false, false);
-    for (at, byte) in text.bytes().enumerate() {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if quoted => escaped = true,
-            b'"' => quoted = !quoted,
-            b'[' | b'{' if !quoted => depth += 1,
-            b']' | b'}' if !quoted => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        if depth > DEPTH {
-            return Some(at);
+/// `at` is always between two characters: it only ever moves past ASCII, or to it.
+struct Reader<'a> {
+    text: &'a str,
+    at: usize,
+    levels: usize,
+}
+
+type Read<T> = Result<T, &'static str>;
+
+impl<'a> Reader<'a> {
+    fn document(&mut self) -> Read<Value> {
+        self.skip_around();
+        let value = self.value()?;
+        self.skip_around();
+        match self.peek() {
+            None => Ok(value),
+            Some(_) => Err("trailing characters"),
         }
     }
-    None
-}
 
-/// The text with every half of a surrogate pair replaced, at the same length; `None` if there is none.
-fn whole_surrogates(text: &str) -> Option<String> {
-    let unit = |at: usize| -> Option<u16> {
-        let digits = text.get(at..)?.strip_prefix("\\u")?.get(..4)?;
-        u16::from_str_radix(digits, 16).ok()
-    };
-    let mut whole = String::with_capacity(text.len());
-    let (mut at, mut done) = (0, 0);
-    while let Some(next) = text[at..].find('\\') {
-        at += next;
-        match (unit(at), unit(at + 6)) {
-            (Some(0xd800..=0xdbff), Some(0xdc00..=0xdfff)) => at += 12,
-            (Some(0xd800..=0xdfff), _) => {
-                whole.push_str(&text[done..at]);
-                whole.push_str("\\ufffd");
-                at += 6;
-                done = at;
+    fn value(&mut self) -> Read<Value> {
+        match self.peek() {
+            Some(b'{') => self.nested(Self::object),
+            Some(b'[') => self.nested(Self::list),
+            Some(b'"') => Ok(Value::String(self.string()?.into_owned())),
+            Some(b'-' | b'0'..=b'9') => self.number(),
+            Some(b'n') => self.word("null", Value::Null),
+            Some(b't') => self.word("true", Value::Bool(true)),
+            Some(b'f') => self.word("false", Value::Bool(false)),
+            Some(_) => Err("expected value"),
+            None => Err("EOF while parsing a value"),
+        }
+    }
+
+    fn nested(&mut self, read: fn(&mut Self) -> Read<Value>) -> Read<Value> {
+        if self.levels == MOST_LEVELS {
+            return Err("nested more than 512 levels deep");
+        }
+        self.levels += 1;
+        self.at += 1;
+        self.skip_space();
+        let value = read(self)?;
+        self.levels -= 1;
+        Ok(value)
+    }
+
+    fn object(&mut self) -> Read<Value> {
+        const EOF: &str = "EOF while parsing an object";
+        let mut fields = Map::new();
+        if self.take(b'}') {
+            return Ok(Value::Object(fields));
+        }
+        loop {
+            let key = match self.peek() {
+                Some(b'"') => self.string()?.into_owned(),
+                Some(b'}') => return Err("trailing comma"),
+                Some(_) => return Err("key must be a string"),
+                None => return Err(EOF),
+            };
+            self.skip_space();
+            if !self.take(b':') {
+                return Err(self.peek().map_or(EOF, |_| "expected `:`"));
             }
-            // Some other escape: what it escapes is one byte, or begins with one that is no backslash.
-            _ => at += 1 + text[at + 1..].chars().next().map_or(0, char::len_utf8),
+            self.skip_space();
+            // Of a key that comes twice the last one counts, as for the host.
+            fields.insert(key, self.value()?);
+            self.skip_space();
+            if self.take(b'}') {
+                return Ok(Value::Object(fields));
+            }
+            if !self.take(b',') {
+                return Err(self.peek().map_or(EOF, |_| "expected `,` or `}`"));
+            }
+            self.skip_space();
         }
     }
-    whole.push_str(&text[done..]);
-    (done > 0).then_some(whole)
+
+    fn list(&mut self) -> Read<Value> {
+        const EOF: &str = "EOF while parsing a list";
+        let mut values = Vec::new();
+        if self.take(b']') {
+            return Ok(Value::Array(values));
+        }
+        loop {
+            match self.peek() {
+                Some(b']') => return Err("trailing comma"),
+                Some(_) => values.push(self.value()?),
+                None => return Err(EOF),
+            }
+            self.skip_space();
+            if self.take(b']') {
+                return Ok(Value::Array(values));
+            }
+            if !self.take(b',') {
+                return Err(self.peek().map_or(EOF, |_| "expected `,` or `]`"));
+            }
+            self.skip_space();
+        }
+    }
+
+    fn string(&mut self) -> Read<Cow<'a, str>> {
+        self.at += 1;
+        let mut whole = Cow::Borrowed("");
+        loop {
+            let start = self.at;
+            self.skip_while(|byte| !matches!(byte, b'"' | b'\\' | ..0x20));
+            // Adds to nothing without a copy, so a string without escapes is copied once.
+            whole += &self.text[start..self.at];
+            match self.peek() {
+                Some(b'"') => {
+                    self.at += 1;
+                    return Ok(whole);
+                }
+                Some(b'\\') => whole.to_mut().push(self.escape()?),
+                Some(_) => return Err("control character (\\u0000-\\u001F) found while parsing a string"),
+                None => return Err("EOF while parsing a string"),
+            }
+        }
+    }
+
+    /// Stands on the backslash.
+    fn escape(&mut self) -> Read<char> {
+        self.at += 1;
+        let said = match self.peek() {
+            Some(byte @ (b'"' | b'\\' | b'/')) => char::from(byte),
+            Some(b'b') => '\u{8}',
+            Some(b'f') => '\u{c}',
+            Some(b'n') => '\n',
+            Some(b'r') => '\r',
+            Some(b't') => '\t',
+            Some(b'u') => {
+                let first = self.hex(self.at + 1).ok_or("invalid escape")?;
+                self.at += 5;
+                return Ok(self.unit(first));
+            }
+            Some(_) => return Err("invalid escape"),
+            None => return Err("EOF while parsing a string"),
+        };
+        self.at += 1;
+        Ok(said)
+    }
+
+    /// The character that begins with a UTF-16 unit, whose other half may follow.
+    fn unit(&mut self, first: u16) -> char {
+        let second = self.text[self.at..]
+            .starts_with("\\u")
+            .then(|| self.hex(self.at + 2))
+            .flatten();
+        let mut units = char::decode_utf16(iter::once(first).chain(second));
+        let decoded = units.next().and_then(Result::ok);
+        // Only a pair leaves nothing of two units.
+        if second.is_some() && units.next().is_none() {
+            self.at += 6;
+        }
+        decoded.unwrap_or(char::REPLACEMENT_CHARACTER)
+    }
+
+    fn hex(&self, at: usize) -> Option<u16> {
+        let digits = self.text.get(at..at + 4)?;
+        // The number parser would take a sign.
+        let all = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+        all.then(|| u16::from_str_radix(digits, 16).ok()).flatten()
+    }
+
+    fn number(&mut self) -> Read<Value> {
+        let start = self.at;
+        self.take(b'-');
+        if !self.take(b'0') {
+            self.digits()?;
+        }
+        if self.take(b'.') {
+            self.digits()?;
+        }
+        if self.take(b'e') || self.take(b'E') {
+            let _ = self.take(b'+') || self.take(b'-');
+            self.digits()?;
+        }
+        let number: Number = self.text[start..self.at].parse().map_err(|_| "invalid number")?;
+        Ok(Value::Number(number))
+    }
+
+    fn digits(&mut self) -> Read<()> {
+        let start = self.at;
+        self.skip_while(|byte| byte.is_ascii_digit());
+        match self.at > start {
+            true => Ok(()),
+            false => Err(self
+                .peek()
+                .map_or("EOF while parsing a value", |_| "invalid number")),
+        }
+    }
+
+    fn word(&mut self, word: &str, value: Value) -> Read<Value> {
+        for expected in word.bytes() {
+            if !self.take(expected) {
+                return Err(self
+                    .peek()
+                    .map_or("EOF while parsing a value", |_| "expected value"));
+            }
+        }
+        Ok(value)
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    fn take(&mut self, byte: u8) -> bool {
+        let there = self.peek() == Some(byte);
+        self.at += usize::from(there);
+        there
+    }
+
+    fn skip_space(&mut self) {
+        self.skip_while(|byte| matches!(byte, b' ' | b'\n' | b'\r' | b'\t'));
+    }
+
+    fn skip_while(&mut self, skipped: fn(u8) -> bool) {
+        while self.peek().is_some_and(skipped) {
+            self.at += 1;
+        }
+    }
+
+    fn skip_around(&mut self) {
+        self.at = self.text.len() - trim_start(&self.text[self.at..]).len();
+    }
+}
+
+/// Without what JavaScript's `trim` takes from the front.
+pub(crate) fn trim_start(text: &str) -> &str {
+    text.trim_start_matches(|c: char| c.is_whitespace() || c == '\u{feff}')
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
-    fn text(json: &str) -> String {
-        parse(json.as_bytes()).unwrap().as_str().unwrap().to_owned()
+    fn read(text: &str) -> Value {
+        parse(text.as_bytes()).unwrap_or_else(|err| panic!("{text}: {err:?}"))
+    }
+
+    fn refused(text: impl AsRef<[u8]>) -> String {
+        let err = parse(text.as_ref()).unwrap_err();
+        format!("{}:{} {}", err.line, err.column, err.problem)
+    }
+
+    fn nested(levels: usize) -> String {
+        "[".repeat(levels) + &"]".repeat(levels)
     }
 
     #[test]
-    fn half_an_emoji_is_a_replacement_and_a_whole_one_is_itself() {
-        assert_eq!(text(r#""rm -rf / \ud83d""#), "rm -rf / \u{fffd}");
+    fn half_a_surrogate_pair_is_read_as_the_replacement_character() {
+        for (text, read_as) in [
+            (r#""\ud83d""#, "\u{fffd}"),
+            (r#""\ude00!""#, "\u{fffd}!"),
+            (r#""\ud83d\n""#, "\u{fffd}\n"),
+            (r#""\ud83d\u0041""#, "\u{fffd}A"),
+            (r#""\ud83d\ud83d\uDE00""#, "\u{fffd}\u{1f600}"),
+            (r#""\ude00\ud83d""#, "\u{fffd}\u{fffd}"),
+            (r#""\u0041\u0042""#, "AB"),
+            (r#""\ud83d\ude00\ude00""#, "\u{1f600}\u{fffd}"),
+        ] {
+            assert_eq!(read(text), read_as, "{text}");
+        }
+        assert_eq!(read(r#"{"\udfff": 1}"#), json!({ "\u{fffd}": 1 }));
+    }
+
+    #[test]
+    fn lists_may_nest_as_deep_as_is_said_and_no_deeper() {
+        let deepest = read(&nested(MOST_LEVELS));
+        assert_eq!(deepest.to_string(), nested(MOST_LEVELS));
         assert_eq!(
-            text(r#""\udc80 \ud83d\ude00 \ud83d\ud83d\ude00 \\ud83d é\\""#),
-            "\u{fffd} 😀 \u{fffd}😀 \\ud83d é\\"
+            refused(nested(MOST_LEVELS + 1)),
+            "1:513 nested more than 512 levels deep"
         );
-        assert_eq!(parse(b"\"\xff\"").unwrap(), "\u{fffd}");
+        assert_eq!(
+            refused("{\"a\":".repeat(1_000_000)),
+            "1:2561 nested more than 512 levels deep"
+        );
+        // Side by side is not nested, and a bracket in a string is text.
+        read(&format!("[{}[]]", "[],{},".repeat(1000)));
+        read(&format!("[\"{}\"]", "[{".repeat(1000)));
     }
 
     #[test]
-    fn numbers_keep_every_digit_and_may_be_of_any_size() {
-        for number in ["100000000000000000000001", "1e+999", "0.10000000000000000000001"] {
-            assert_eq!(parse(number.as_bytes()).unwrap().to_string(), number);
+    fn numbers_keep_every_digit_however_large() {
+        for text in [
+            "1e+999",
+            "-0",
+            "0.10",
+            "123456789012345678901234567890",
+            "-1.5e-7",
+        ] {
+            assert_eq!(read(text).to_string(), text);
+        }
+        assert!(read("1e999").is_number());
+        assert_eq!(read("[2, -3, 0.5]"), json!([2, -3, 0.5]));
+    }
+
+    #[test]
+    fn a_key_that_serde_json_uses_for_itself_is_a_key() {
+        for value in [json!("12"), json!("no number"), json!([])] {
+            let value = json!({ "$serde_json::private::Number": value });
+            assert_eq!(read(&value.to_string()), value);
         }
     }
 
     #[test]
-    fn deep_nesting_is_read_and_too_deep_nesting_is_told() {
-        let nested = |depth: usize| format!("\n {}\"[[[\\\"[\"{}", "[".repeat(depth), "]".repeat(depth));
-        assert!(parse(nested(DEPTH).as_bytes()).is_ok());
-        let err = parse(nested(DEPTH + 1).as_bytes()).unwrap_err();
-        assert_eq!((err.line, err.column), (2, 2 + DEPTH));
-        assert_eq!(err.problem, "nested more than 256 levels deep");
-        assert!(parse("[".repeat(1_000_000).as_bytes()).is_err());
+    fn what_is_no_utf8_is_read_as_the_replacement_character_and_moves_no_place() {
+        let value = parse(b"{\"a\": \"x\xff\xc3y\"}").unwrap();
+        assert_eq!(value, json!({ "a": "x\u{fffd}\u{fffd}y" }));
+        assert_eq!(refused(b"[\n\"\xff\xff\", \xff]"), "2:7 expected value");
+        assert_eq!(refused("[\"äöü\", x]"), "1:9 expected value");
     }
 
     #[test]
-    fn what_is_wrong_is_told_at_its_place_surrogates_or_not() {
-        for json in [r#"{"a": "x", "b": }"#, r#"{"a": "\ud83d", "b": }"#] {
-            let err = parse(json.as_bytes()).unwrap_err();
-            assert_eq!((err.line, err.column), (1, json.len()), "{json}");
-            assert_eq!(err.problem, "expected value");
+    fn what_javascript_trims_may_stand_around_the_value() {
+        assert_eq!(read("\u{feff} \u{a0}\n{} \u{feff}\n"), json!({}));
+        assert_eq!(refused("{\u{a0}}"), "1:2 key must be a string");
+    }
+
+    #[test]
+    fn what_is_no_json_is_refused_with_its_place() {
+        for (text, problem) in [
+            ("", "1:1 EOF while parsing a value"),
+            ("{", "1:1 EOF while parsing an object"),
+            ("{\"a\"", "1:4 EOF while parsing an object"),
+            ("[1,\n", "2:1 EOF while parsing a list"),
+            ("\"ab", "1:3 EOF while parsing a string"),
+            ("\"ab\\", "1:4 EOF while parsing a string"),
+            ("tru", "1:3 EOF while parsing a value"),
+            ("-", "1:1 EOF while parsing a value"),
+            ("{\"a\": }", "1:7 expected value"),
+            ("nul1", "1:4 expected value"),
+            ("{\"a\": 1,}", "1:9 trailing comma"),
+            ("[1,]", "1:4 trailing comma"),
+            ("{a: 1}", "1:2 key must be a string"),
+            ("{\"a\" 1}", "1:6 expected `:`"),
+            ("{\"a\": 1 \"b\"}", "1:9 expected `,` or `}`"),
+            ("[1 2]", "1:4 expected `,` or `]`"),
+            ("{}\n{}", "2:1 trailing characters"),
+            ("01", "1:2 trailing characters"),
+            ("[1.]", "1:4 invalid number"),
+            ("[+1]", "1:2 expected value"),
+            ("[1e+]", "1:5 invalid number"),
+            ("\"\\x\"", "1:3 invalid escape"),
+            ("\"\\u+123\"", "1:3 invalid escape"),
+            ("\"\\u12ä4\"", "1:3 invalid escape"),
+            (
+                "\"\t\"",
+                "1:2 control character (\\u0000-\\u001F) found while parsing a string",
+            ),
+        ] {
+            assert_eq!(refused(text), problem, "{text}");
         }
-        assert!(parse(b"{} {}").is_err(), "one value, and no more");
+    }
+
+    /// Everything a few characters can spell, which is where readers differ.
+    #[test]
+    fn it_reads_what_serde_json_reads_and_refuses_what_serde_json_refuses() {
+        const PIECES: [&str; 17] = [
+            "{", "}", "[", "]", ",", ":", "\"", "\\", "\\u00e9", "a", "1", "0", "-", ".", "e", " ", "true",
+        ];
+        let mut texts = vec![String::new()];
+        let mut read = 0;
+        for _ in 0..4 {
+            texts = texts
+                .iter()
+                .flat_map(|text| PIECES.map(|piece| format!("{text}{piece}")))
+                // What begins wrong stays wrong, and there would be millions.
+                .filter(|text| serde_json::from_str::<Value>(text).map_or_else(|err| err.is_eof(), |_| true))
+                .collect();
+            for text in texts
+                .iter()
+                .flat_map(|text| PIECES.map(|piece| format!("{text}{piece}")))
+            {
+                let theirs = serde_json::from_str::<Value>(&text).ok();
+                assert_eq!(parse(text.as_bytes()).ok(), theirs, "{text}");
+                read += usize::from(theirs.is_some());
+            }
+        }
+        assert!(read > 100, "only {read} texts were JSON at all");
     }
 }

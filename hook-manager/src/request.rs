@@ -16,7 +16,8 @@ use crate::{error::HookError, event::HookEvent, json};
 /// One event of the host on its way to a hook: the whole of its input, and until when it may take.
 ///
 /// Cheap to clone: the input is shared. A hook sees the input exactly as the host sent it, byte for
-/// byte ([`bytes`](Self::bytes)) and parsed ([`input`](Self::input)).
+/// byte ([`bytes`](Self::bytes)) and parsed ([`input`](Self::input)): there, what is no Unicode, such as
+/// half a surrogate pair, is U+FFFD.
 ///
 /// ```
 /// use hook_manager::{HookEvent, HookRequest};
@@ -52,7 +53,8 @@ impl HookRequest {
     ///
     /// # Errors
     ///
-    /// If `bytes` is empty, no JSON, or JSON but no object. The error says where and what was expected.
+    /// If `bytes` is empty, no JSON, nested more than 512 levels deep, or JSON but no object. The error
+    /// says where and what was expected.
     pub fn parse(event: HookEvent, bytes: impl AsRef<[u8]>) -> Result<Self, InputError> {
         let bytes = bytes.as_ref();
         // Some Windows tools put a byte order mark in front; JSON has none.
@@ -65,7 +67,7 @@ impl HookRequest {
         }
         let value = json::parse(bytes).map_err(|err| InputError {
             at: (err.line, err.column),
-            problem: err.problem,
+            problem: err.problem.into(),
         })?;
         if !value.is_object() {
             let start = bytes
@@ -237,7 +239,7 @@ impl InputError {
         self.at.0
     }
 
-    /// The column where reading stopped, from 1.
+    /// The column where reading stopped, in characters, from 1.
     pub fn column(&self) -> usize {
         self.at.1
     }
@@ -255,15 +257,6 @@ impl fmt::Display for InputError {
 }
 
 impl Error for InputError {}
-
-/// serde_json's sentence without the position, which we give ourselves.
-pub(crate) fn plain(err: &serde_json::Error) -> String {
-    let text = err.to_string();
-    match text.rfind(" at line ") {
-        Some(end) => text[..end].to_owned(),
-        None => text,
-    }
-}
 
 /// A JSON value's kind, for a sentence that says what was found.
 pub(crate) fn describe(value: &Value) -> String {
@@ -312,5 +305,22 @@ mod tests {
             assert_eq!(parse(text).unwrap_err().to_string(), place);
         }
         assert!(parse(&"[".repeat(100_000)).is_err());
+    }
+
+    #[test]
+    fn input_that_javascript_writes_is_read_and_handed_on_as_it_is() {
+        let deep = format!(r#"{{"a": {}1{}}}"#, "[".repeat(200), "]".repeat(200));
+        let bad_bytes = &b"{\"a\": \"\xff\"}"[..];
+        for bytes in [
+            br#"{"a": "cut \ud83d"}"#,
+            deep.as_bytes(),
+            br#"{"a": 1e999}"#,
+            bad_bytes,
+            b"{\"a\": 1}\xef\xbb\xbf",
+        ] {
+            let req = HookRequest::parse(HookEvent::PreToolUse, bytes).unwrap();
+            assert!(!req.input()["a"].is_null());
+            assert_eq!(req.bytes(), bytes);
+        }
     }
 }

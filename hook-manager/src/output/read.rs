@@ -7,6 +7,9 @@
 //! | any other   | `{` and no valid JSON | bad output, a failure                                          |
 //! | 0           | text or nothing       | no decision; text is context on the events that say so         |
 //! | others      | text or nothing       | a failure                                                      |
+//!
+//! Where the event says that every failure fails it (WorktreeCreate), any status but 0 is one, whatever
+//! was written.
 
 use serde_json::{Map, Value};
 
@@ -28,40 +31,42 @@ pub(crate) struct Ran {
 
 /// Reads a finished command's answer to `event`.
 pub(crate) fn read(event: &HookEvent, ran: Ran) -> Result<HookOutput, HookError> {
+    // Where every status but 0 is a failure, 2 is one like the others, and no JSON makes up for it.
+    if ran.code != 0 && event.spec().exit_two == ExitTwo::AnyFailureFails {
+        return Err(exit(&ran));
+    }
     let text = ran.stdout.text();
-    let failed = ran.code != 0 && event.spec().exit_two == ExitTwo::AnyFailureFails;
-    // A byte order mark, which some tools put in front, is no part of the answer.
-    let said = match text.trim_start_matches('\u{feff}').trim_start() {
-        _ if failed => None,
-        json if json.starts_with('{') => Some(object(event, json, ran.stdout.excess())),
-        _ => None,
-    };
+    let said = json::trim_start(&text)
+        .starts_with('{')
+        .then(|| object(event, ran.stdout.bytes(), ran.stdout.excess()));
     let mut output = match (ran.code, said) {
-        // Where every status but 0 is a failure, 2 is one like the others.
-        (2, said) if event.spec().exit_two != ExitTwo::AnyFailureFails => {
-            exit_two(event, said.and_then(Result::ok), &ran.stderr)
-        }
+        (2, said) => exit_two(event, said.and_then(Result::ok), &ran.stderr),
         (_, Some(said)) => said.map_err(|why| HookError::BadOutput(why.into()))?,
         (0, None) => HookOutput {
             context: plain_context(event, &text),
             ..HookOutput::none()
         },
-        (code, None) => {
-            let message = ran
-                .stderr
-                .text()
-                .lines()
-                .find(|line| !line.trim().is_empty())
-                .unwrap_or("")
-                .trim()
-                .into();
-            return Err(HookError::Exit { code, message });
-        }
+        (_, None) => return Err(exit(&ran)),
     };
     output.exit_code = Some(ran.code);
     output.stdout = ran.stdout;
     output.stderr = ran.stderr;
     Ok(output)
+}
+
+/// A failure by exit status.
+fn exit(ran: &Ran) -> HookError {
+    HookError::Exit {
+        code: ran.code,
+        message: ran
+            .stderr
+            .text()
+            .lines()
+            .find(|line| !line.trim().is_empty())
+            .unwrap_or("")
+            .trim()
+            .into(),
+    }
 }
 
 /// A block by exit status. A valid answer beside it keeps its other parts, but cannot soften it.
@@ -82,13 +87,13 @@ fn exit_two(event: &HookEvent, said: Option<HookOutput>, stderr: &Captured) -> H
 }
 
 fn plain_context(event: &HookEvent, text: &str) -> Option<String> {
-    let text = text.trim();
+    let text = json::trim_start(text).trim_end();
     (event.spec().plain_stdout_is_context && !text.is_empty()).then(|| text.to_owned())
 }
 
 /// Reads the JSON answer, or says which field is wrong and what was expected there.
-fn object(event: &HookEvent, text: &str, cut: u64) -> Result<HookOutput, String> {
-    let value = json::parse(text.as_bytes()).map_err(|err| match cut {
+fn object(event: &HookEvent, bytes: &[u8], cut: u64) -> Result<HookOutput, String> {
+    let value = json::parse(bytes).map_err(|err| match cut {
         0 => format!(
             "standard output, line {}, column {}: {}, expected one JSON object",
             err.line, err.column, err.problem

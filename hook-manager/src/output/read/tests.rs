@@ -206,7 +206,7 @@ fn a_permission_request_is_decided_by_its_behavior_and_passed_on_whole() {
 #[test]
 fn output_that_was_cut_is_blamed_for_json_that_does_not_parse() {
     // As a hook would leave it that writes more than is kept.
-    let object = object(&HookEvent::PreToolUse, "{\"reason\": \"aaa", 10);
+    let object = object(&HookEvent::PreToolUse, b"{\"reason\": \"aaa", 10);
     assert_eq!(
         object.unwrap_err(),
         "standard output is over its limit, 10 bytes were cut off its JSON"
@@ -230,4 +230,68 @@ fn a_denial_is_heard_with_half_an_emoji_in_its_reason_or_a_mark_before_it() {
 fn a_worktree_is_not_made_by_a_hook_that_failed_whatever_it_says() {
     let failed = read_as("WorktreeCreate", 3, "{}", "disk full").unwrap_err();
     assert_eq!(failed.to_string(), "exit status 3: disk full");
+}
+
+#[test]
+fn a_deny_is_a_deny_whatever_javascript_writes_beside_it() {
+    let deny = |reason: &str| {
+        let reason = format!(r#""permissionDecision": "deny", "permissionDecisionReason": {reason}"#);
+        specific("PreToolUse", &reason)
+    };
+    let half = deny(r#""no: \ud83d""#);
+    let (open, close) = ("[".repeat(200), "]".repeat(200));
+    let deep = deny(&format!(r#""no", "echo": {open}{close}"#));
+    let large = deny(r#""no", "echo": 1e999"#);
+    let marked = format!("\u{feff}{}", deny(r#""no""#));
+    for (code, stdout, reason) in [
+        (0, &half, "no: \u{fffd}"),
+        (1, &half, "no: \u{fffd}"),
+        (2, &half, "no: \u{fffd}"),
+        (0, &deep, "no"),
+        (0, &large, "no"),
+        (0, &marked, "no"),
+        (0, &format!("\r\n {marked}\n\u{feff}"), "no"),
+    ] {
+        let output = read_as("PreToolUse", code, stdout, "stderr")
+            .unwrap_or_else(|err| panic!("{code} {stdout:?}: {err}"));
+        assert_eq!(
+            (output.decision, output.reason.as_deref()),
+            (Decision::Deny, Some(reason)),
+            "{code} {stdout:?}"
+        );
+    }
+}
+
+#[test]
+fn the_place_of_bad_output_is_that_in_all_of_standard_output() {
+    let err = read_as("PreToolUse", 0, "\n\n  {\"a\": x}\n", "").unwrap_err();
+    assert_eq!(
+        err.to_string(),
+        "bad output: standard output, line 3, column 9: expected value, expected one JSON object"
+    );
+}
+
+#[test]
+fn a_byte_order_mark_is_no_context() {
+    let output = read_as("SessionStart", 0, "\u{feff}hi\n", "").unwrap();
+    assert_eq!(output.context.as_deref(), Some("hi"));
+    let nothing = read_as("SessionStart", 0, "\u{feff}\n", "").unwrap();
+    assert_eq!(nothing.context, None);
+}
+
+#[test]
+fn where_every_status_but_zero_fails_no_json_mends_it() {
+    for code in [1, 2, 3] {
+        let failed = read_as(
+            "WorktreeCreate",
+            code,
+            r#"{"systemMessage": "made"}"#,
+            "disk is full",
+        );
+        assert_eq!(
+            failed.unwrap_err().to_string(),
+            format!("exit status {code}: disk is full")
+        );
+    }
+    assert!(read_as("WorktreeCreate", 0, "{}", "").is_ok());
 }
