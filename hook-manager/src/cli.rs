@@ -56,7 +56,7 @@ struct RunArgs {
     #[arg(long, value_enum)]
     output: Option<Output>,
     /// Wall-clock seconds for the whole event
-    #[arg(long, value_name = "SECONDS", default_value = "15", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", default_value = "15", value_parser = seconds, allow_negative_numbers = true)]
     deadline: Duration,
     /// How many hooks run at once
     #[arg(long, value_name = "N", default_value = "5")]

@@ -57,6 +57,12 @@ fn a_wrong_command_line_never_ends_with_status_two() {
         assert!(!ran.stderr.is_empty(), "{args:?}");
     }
     assert_eq!(command(&["--help"], "").code, 0);
+    let ran = command(&["run", "Stop", "--deadline", "-1"], "{}");
+    assert!(ran.stderr.contains("--deadline <SECONDS>"), "{ran:?}");
+    assert!(
+        ran.stderr.contains("expected seconds above 0 and up to 86400"),
+        "{ran:?}"
+    );
 }
 
 #[test]
