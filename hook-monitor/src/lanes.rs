@@ -1,6 +1,9 @@
 use std::{fmt, ops::Deref, sync::Arc};
 
-use crate::counters::{STRIPES, stripe};
+use crate::slot;
+
+/// Threads rarely share a lane up to this many.
+const LANES: usize = 8;
 
 /// Ways for calls to hold on to something shared, so many that threads rarely share one.
 ///
@@ -18,7 +21,7 @@ use crate::counters::{STRIPES, stripe};
 /// let lane = lanes.mine(); // what a call keeps
 /// assert_eq!(**lane, Arc::new("shared"));
 /// ```
-pub struct Lanes<T>(Arc<[Arc<Lane<T>>; STRIPES]>);
+pub struct Lanes<T>(Arc<[Arc<Lane<T>>; LANES]>);
 
 /// What one thread's calls hold on to, from [`Lanes::mine`]. The alignment keeps its reference count off
 /// the cache line of every other lane's.
@@ -37,7 +40,7 @@ impl<T> Lanes<T> {
     /// The lane of this thread.
     #[inline]
     pub fn mine(&self) -> Arc<Lane<T>> {
-        Arc::clone(&self.0[stripe()])
+        Arc::clone(&self.0[slot::mine().index % LANES])
     }
 
     /// What is shared, to look at.

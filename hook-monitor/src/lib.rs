@@ -18,6 +18,7 @@ pub mod future;
 #[cfg(feature = "layer")]
 mod handle;
 mod histogram;
+mod keep;
 mod lanes;
 #[cfg(feature = "layer")]
 mod layer;
@@ -28,7 +29,9 @@ mod outcome;
 mod rejected;
 #[cfg(feature = "layer")]
 mod service;
+mod slot;
 mod source;
+mod striped;
 #[cfg(feature = "layer")]
 mod tally;
 
@@ -40,6 +43,7 @@ pub use counters::Counters;
 #[cfg(feature = "layer")]
 pub use handle::{MonitorHandle, MonitorSnapshot};
 pub use histogram::{Histogram, HistogramSnapshot};
+pub use keep::{Keep, Tenant, Visit};
 pub use lanes::{Lane, Lanes};
 #[cfg(feature = "layer")]
 pub use layer::MonitorLayer;
@@ -51,6 +55,7 @@ pub use rejected::{Reason, Rejected};
 #[cfg(feature = "layer")]
 pub use service::Monitor;
 pub use source::{Gather, Label, Source, Status};
+pub use striped::{Mine, Striped};
 
 /// Any error, boxed; the same type as `tower::BoxError`.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
