@@ -158,7 +158,7 @@ pub(crate) struct Stats {
 }
 
 impl Stats {
-    pub(crate) const fn new(name: String) -> Self {
+    pub(crate) fn new(name: String) -> Self {
         Self {
             name,
             counters: Counters::new(),
