@@ -12,7 +12,7 @@ enum Kind {
     #[default]
     Tokio,
     #[cfg(feature = "coarse-clock")]
-    Coarse(coarse::Anchor),
+    Coarse,
 }
 
 impl Clock {
@@ -26,7 +26,17 @@ impl Clock {
     /// It does **not** obey tokio's paused time. Off Linux it is the system's monotonic clock.
     #[cfg(feature = "coarse-clock")]
     pub fn coarse() -> Self {
-        Self(Kind::Coarse(coarse::Anchor::new()))
+        Self(Kind::Coarse)
+    }
+
+    /// Whether this is the coarse clock of the kernel's tick.
+    #[inline]
+    pub const fn is_coarse(&self) -> bool {
+        match self.0 {
+            Kind::Tokio => false,
+            #[cfg(feature = "coarse-clock")]
+            Kind::Coarse => true,
+        }
     }
 
     /// The time now. It never goes backwards.
@@ -35,37 +45,28 @@ impl Clock {
         match &self.0 {
             Kind::Tokio => tokio::time::Instant::now().into_std(),
             #[cfg(feature = "coarse-clock")]
-            Kind::Coarse(anchor) => anchor.now(),
+            Kind::Coarse => coarse::now(),
         }
     }
 }
 
 #[cfg(all(feature = "coarse-clock", target_os = "linux"))]
 mod coarse {
-    use std::time::{Duration, Instant};
+    use std::{
+        sync::LazyLock,
+        time::{Duration, Instant},
+    };
 
     use rustix::time::{ClockId, clock_gettime};
 
     /// An `Instant` cannot be made from a time stamp, so the coarse clock is read as a distance from
-    /// the moment when both clocks were read together.
-    #[derive(Clone, Copy, Debug)]
-    pub(super) struct Anchor {
-        instant: Instant,
-        coarse: Duration,
-    }
+    /// the moment when both clocks were first read together.
+    static ANCHOR: LazyLock<(Instant, Duration)> = LazyLock::new(|| (Instant::now(), read()));
 
-    impl Anchor {
-        pub(super) fn new() -> Self {
-            Self {
-                instant: Instant::now(),
-                coarse: read(),
-            }
-        }
-
-        #[inline]
-        pub(super) fn now(&self) -> Instant {
-            self.instant + read().saturating_sub(self.coarse)
-        }
+    #[inline]
+    pub(super) fn now() -> Instant {
+        let (instant, coarse) = *ANCHOR;
+        instant + read().saturating_sub(coarse)
     }
 
     #[inline]
@@ -79,18 +80,9 @@ mod coarse {
 mod coarse {
     use std::time::Instant;
 
-    #[derive(Clone, Copy, Debug)]
-    pub(super) struct Anchor;
-
-    impl Anchor {
-        pub(super) fn new() -> Self {
-            Self
-        }
-
-        #[inline]
-        pub(super) fn now(&self) -> Instant {
-            Instant::now()
-        }
+    #[inline]
+    pub(super) fn now() -> Instant {
+        Instant::now()
     }
 }
 

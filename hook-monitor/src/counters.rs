@@ -47,6 +47,13 @@ impl<const N: usize> Counters<N> {
         mine.add(&mine[index], n);
     }
 
+    /// Sets every counter to zero. What is counted meanwhile by other threads may be lost or kept.
+    pub fn clear(&self) {
+        for stripe in self.stripes.iter() {
+            stripe.iter().for_each(|count| count.store(0, Relaxed));
+        }
+    }
+
     /// The counter at `index`.
     ///
     /// # Panics

@@ -43,7 +43,7 @@ pub use counters::Counters;
 #[cfg(feature = "layer")]
 pub use handle::{MonitorHandle, MonitorSnapshot};
 pub use histogram::{Histogram, HistogramSnapshot};
-pub use keep::{Keep, Tenant, Visit};
+pub use keep::{Counted, Keep, Room, Tenant, Visit};
 pub use lanes::{Lane, Lanes};
 #[cfg(feature = "layer")]
 pub use layer::MonitorLayer;

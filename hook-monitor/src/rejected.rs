@@ -30,6 +30,8 @@ pub enum Reason {
     CircuitOpen,
     /// The circuit is half-open, and all the calls it lets through to probe are under way.
     ProbesTaken,
+    /// The circuit was opened by hand, and stays open until somebody closes it.
+    CircuitIsolated,
     /// No connection came free within the time a caller may wait for one.
     PoolTimeout {
         /// How long the caller waited.
@@ -110,6 +112,7 @@ impl fmt::Display for Rejected {
         match self.reason {
             Reason::CircuitOpen => f.write_str("circuit open")?,
             Reason::ProbesTaken => f.write_str("circuit half-open, every probe is under way")?,
+            Reason::CircuitIsolated => f.write_str("circuit opened by hand")?,
             Reason::PoolTimeout { waited } => write!(f, "pool exhausted after {waited:?}")?,
             Reason::PoolQueueFull { waiting } => write!(f, "pool queue full, {waiting} waiting")?,
             Reason::PoolClosed => f.write_str("pool closed")?,
@@ -176,6 +179,7 @@ mod tests {
         let waited = Duration::from_millis(250);
         for (rejected, text) in [
             (Rejected::new(Reason::CircuitOpen), "circuit open"),
+            (Rejected::new(Reason::CircuitIsolated), "circuit opened by hand"),
             (
                 Rejected::new(Reason::PoolTimeout { waited }),
                 "pool exhausted after 250ms",
