@@ -1,12 +1,14 @@
 use std::{fmt, future::Future, sync::Arc, time::Duration};
 
-use hook_monitor::{Classify, Clock, ErrorsAsFailures, Lanes, Rejected};
+use hook_monitor::{Classify, Clock, ErrorsAsFailures, Rejected};
 
 use crate::{
-    config::{DroppedCall, Settings},
+    config::{AfterWait, DroppedCall, Settings},
     future::Call,
+    open_for::OpenFor,
     permit::{Admission, Permit},
-    shared::{Core, Owner},
+    policy::{TripPolicy, Window},
+    shared::Core,
 };
 
 /// A circuit breaker for any fallible future or piece of code; the core of
@@ -28,13 +30,10 @@ use crate::{
 /// assert!(matches!(answer, Err(CallError::Rejected(_))));
 /// # });
 /// ```
-pub struct CircuitBreaker {
-    lanes: Lanes<Local>,
-}
-
-/// What a call through a handle holds on to: see [`Owner`].
 #[derive(Clone)]
-pub(crate) struct Local(Arc<Core>);
+pub struct CircuitBreaker {
+    core: Arc<Core>,
+}
 
 impl CircuitBreaker {
     /// A closed circuit with the default settings, see [`CircuitBreakerBuilder`].
@@ -113,7 +112,7 @@ impl CircuitBreaker {
         C: Classify<T, E>,
         F: Future<Output = Result<T, E>>,
     {
-        Call::new(self.lanes.mine(), classify, future)
+        Call::new(self.core.visit(), classify, future)
     }
 
     /// Leave for one call, to be settled by hand.
@@ -125,36 +124,14 @@ impl CircuitBreaker {
     ///
     /// [`Rejected`] with [`Reason::CircuitOpen`](crate::Reason::CircuitOpen) and the rest of the break
     /// as `retry_after`, or with [`Reason::ProbesTaken`](crate::Reason::ProbesTaken) if the circuit is
-    /// half-open and every probe is under way.
+    /// half-open and every probe is under way, or with
+    /// [`Reason::CircuitIsolated`](crate::Reason::CircuitIsolated) if it was opened by hand.
     pub fn try_acquire(&self) -> Result<Permit, Rejected> {
-        Admission::acquire(self.lanes.mine())
-            .map(Permit::new)
-            .map_err(|(rejected, _)| rejected)
-    }
-
-    pub(crate) fn of(core: &Arc<Core>) -> Self {
-        Self {
-            lanes: Lanes::new(&Local(Arc::clone(core))),
-        }
+        Admission::acquire(&self.core).map(Permit::new)
     }
 
     pub(crate) fn core(&self) -> &Arc<Core> {
-        &self.lanes.any().0
-    }
-}
-
-impl Owner for Local {
-    #[inline]
-    fn core(&self) -> &Core {
-        &self.0
-    }
-}
-
-impl Clone for CircuitBreaker {
-    fn clone(&self) -> Self {
-        Self {
-            lanes: self.lanes.clone(),
-        }
+        &self.core
     }
 }
 
@@ -167,7 +144,7 @@ impl Default for CircuitBreaker {
 impl fmt::Debug for CircuitBreaker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CircuitBreaker")
-            .field("name", &self.core().name)
+            .field("name", &self.core().name())
             .field("snapshot", &self.snapshot())
             .finish_non_exhaustive()
     }
@@ -191,29 +168,41 @@ impl CircuitBreakerBuilder {
         self
     }
 
-    /// So many failures in a row, with no success in between, open the circuit. Default: 3.
+    /// When the circuit opens. Default: after three failures in a row.
+    pub fn trip_when(mut self, policy: TripPolicy) -> Self {
+        self.settings.trip = policy;
+        self
+    }
+
+    /// So many failures in a row, with no success in between, open the circuit, and nothing else does. Default: 3.
     ///
     /// # Panics
     ///
     /// If `failures` is zero.
     #[track_caller]
-    pub fn consecutive_failures(mut self, failures: u32) -> Self {
-        assert!(
-            failures > 0,
-            "A circuit needs at least one failure to open, but `consecutive_failures` was 0."
-        );
-        self.settings.consecutive_failures = failures;
+    pub fn consecutive_failures(self, failures: u32) -> Self {
+        self.trip_when(TripPolicy::consecutive_failures(failures))
+    }
+
+    /// The circuit opens when at least this part of the calls in `window` failed, above 0 and up to 1, and for
+    /// nothing else.
+    ///
+    /// # Panics
+    ///
+    /// If `rate` is not a number above 0 and up to 1.
+    #[track_caller]
+    pub fn failure_rate(self, rate: f64, window: Window) -> Self {
+        self.trip_when(TripPolicy::failure_rate(rate, window))
+    }
+
+    /// How long a break lasts before probes are let in. Default: 60 s. Capped at a century. See [`OpenFor`].
+    pub fn open_for(mut self, open_for: impl Into<OpenFor>) -> Self {
+        self.settings.open_for = open_for.into();
         self
     }
 
-    /// How long a break lasts before probes are let in. Default: 60 s. Capped at a century.
-    pub fn open_for(mut self, open_for: Duration) -> Self {
-        self.settings.open_for = open_for.min(Settings::CENTURY);
-        self
-    }
-
-    /// How many calls a half-open circuit lets in, and how many of them must succeed for it to close:
-    /// all. Default: 5. At most 1,024.
+    /// How many calls a half-open circuit lets in to probe. Default: 5. At most 1,024. See
+    /// [`CircuitBreakerLayer::probes`](crate::CircuitBreakerLayer::probes).
     ///
     /// # Panics
     ///
@@ -232,11 +221,8 @@ impl CircuitBreakerBuilder {
         self
     }
 
-    /// How long a probe may take; one that takes longer has failed, so that a hung probe cannot keep
-    /// the circuit half-open. Default: 30 s, about where most clients stop waiting.
-    ///
-    /// There is no background task: the lease of a probe under way is looked at when the next call asks
-    /// to come in, and when the probe ends. Set it well above the slowest call you would call healthy.
+    /// How long a probe may take; one that takes longer has failed. Default: 30 s. See
+    /// [`CircuitBreakerLayer::probe_lease`](crate::CircuitBreakerLayer::probe_lease).
     ///
     /// # Panics
     ///
@@ -251,10 +237,26 @@ impl CircuitBreakerBuilder {
         self
     }
 
+    /// How long a circuit may be half-open without a verdict, and what follows. Default: for ever.
+    ///
+    /// # Panics
+    ///
+    /// If `wait` is zero.
+    #[track_caller]
+    pub fn max_half_open(mut self, wait: Duration, then: AfterWait) -> Self {
+        assert!(
+            !wait.is_zero(),
+            "Probes need some time to come to a verdict in, but `max_half_open` was 0."
+        );
+        self.settings.half_open_wait = Some(wait);
+        self.settings.after_wait = then;
+        self
+    }
+
     /// What a call counts as that is dropped before it has a result, by a timeout outside the breaker
-    /// for one. Default: a failure if it is older than 100 ms, see [`DroppedCall`].
+    /// for one. Default: a failure if it is old, see [`DroppedCall`].
     pub fn dropped_call(mut self, dropped_call: DroppedCall) -> Self {
-        self.settings.dropped_call = dropped_call;
+        self.settings.dropped_call = Some(dropped_call);
         self
     }
 
@@ -269,14 +271,20 @@ impl CircuitBreakerBuilder {
     /// A new circuit, closed.
     #[must_use]
     pub fn build(self) -> CircuitBreaker {
-        CircuitBreaker::of(&Arc::new(Core::new(self.name, self.settings, self.clock)))
+        let core = Core::new(self.name, self.settings, self.clock);
+        CircuitBreaker { core: Arc::new(core) }
+    }
+
+    pub(crate) fn called(&self) -> &str {
+        &self.name
     }
 
     /// The settings of a breaker that exists, for another.
-    pub(crate) fn like(core: &Core) -> Self {
+    pub(crate) fn like(breaker: &CircuitBreaker) -> Self {
+        let core = breaker.core();
         Self {
-            name: core.name.clone(),
-            settings: core.settings,
+            name: core.name().to_owned(),
+            settings: core.settings.clone(),
             clock: core.clock,
         }
     }

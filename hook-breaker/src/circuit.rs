@@ -1,176 +1,421 @@
+//! The state machine: no clock, no lock, no atomics.
+
 use std::time::{Duration, Instant};
 
 use hook_monitor::{Outcome, Reason, Rejected};
 
 use crate::{
-    config::{Settings, State},
-    word::Word,
+    config::{AfterWait, Settings, State},
+    event::{Event, Transition},
+    open_for::Dice,
+    policy::{Judge, Tally},
+    word::{Bits, Word},
 };
 
-/// The state machine: no clock, no lock, no atomics.
-///
-/// Each event takes the circuit's [`Word`] and gives the next one. What is kept here besides is only
-/// looked at while the circuit is not closed.
+mod calls;
+mod cause;
+mod lapse;
+mod meter;
+mod probes;
+#[cfg(feature = "serde")]
+mod saving;
+
+pub use cause::Cause;
+pub(crate) use meter::{Memory, Meter};
+use probes::Probes;
+
+/// One circuit. Each event takes its [`Word`] and gives the next one; what the world should hear of is left in
+/// [`events`](Circuit::events).
 #[derive(Debug)]
 pub(crate) struct Circuit {
     settings: Settings,
+    meters: Vec<Meter>,
+    /// Failures since the last success, while closed.
+    row: u32,
+    /// Metrics-only: the policy says open, and has been heard.
+    exceeded: bool,
     /// End of the break, while open.
     until: Instant,
-    /// The probes under way, each with the time it was let in, at the place its ticket names.
-    probes: Vec<Option<Instant>>,
-    /// Probes of this generation that succeeded. Their slots are used up.
-    passed: u32,
+    opened_at: Option<Instant>,
+    /// Breaks in a row, without health in between.
+    breaks: u32,
+    probes: Probes,
+    last_failure: Option<Instant>,
+    dice: Dice,
+    transitions: Transitions,
+    /// How long it has been in each state, by [`State::ALL`], up to `since`.
+    spent: [Duration; State::ALL.len()],
+    since: Instant,
+    pub(crate) events: Vec<Event>,
 }
+
+/// How often the circuit went from one state to another, by [`State::ALL`].
+pub(crate) type Transitions = [[u64; State::ALL.len()]; State::ALL.len()];
 
 /// Proof of admission: whose result may count, and as what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Ticket {
-    generation: u32,
-    /// Index among the probes; without meaning for a call let in by a closed circuit.
+    pub(crate) generation: u32,
+    /// Index among the probes, or one of the two below.
     slot: u32,
 }
 
+/// The slot of a call that is no probe.
+const NO_PROBE: u32 = u32::MAX;
+/// The slot of a call that nobody counts.
+const UNCOUNTED: u32 = u32::MAX - 1;
+
 impl Ticket {
+    /// Of a circuit that lets every call in.
+    pub(crate) const fn free(word: Word) -> Self {
+        Self::of(word.generation, matches!(word.state, State::Disabled))
+    }
+
     #[inline]
-    pub(crate) const fn closed(word: Word) -> Self {
-        Self {
-            generation: word.generation,
-            slot: u32::MAX,
-        }
+    pub(crate) const fn of(generation: u32, is_uncounted: bool) -> Self {
+        let slot = if is_uncounted { UNCOUNTED } else { NO_PROBE };
+        Self { generation, slot }
     }
 
     #[inline]
     pub(crate) const fn is_of(self, word: Word) -> bool {
         self.generation == word.generation
     }
+
+    /// Whether it is of that generation, and of no probe, and counted.
+    #[inline]
+    pub(crate) const fn is_plain(self, bits: Bits) -> bool {
+        self.slot == NO_PROBE && self.generation == bits.generation()
+    }
+
+    #[inline]
+    pub(crate) const fn is_counted(self) -> bool {
+        self.slot != UNCOUNTED
+    }
 }
 
 impl Circuit {
     pub(crate) fn new(settings: Settings, now: Instant) -> Self {
         Self {
-            settings,
+            meters: settings
+                .trip
+                .rules()
+                .iter()
+                .map(|rule| Meter::new(rule, now))
+                .collect(),
+            row: 0,
+            exceeded: false,
             until: now,
-            probes: Vec::new(),
-            passed: 0,
+            opened_at: None,
+            breaks: 0,
+            probes: Probes::new(now),
+            last_failure: None,
+            dice: settings.open_for.dice(),
+            transitions: Transitions::default(),
+            spent: Default::default(),
+            since: now,
+            events: Vec::new(),
+            settings,
         }
     }
 
     /// A call asks to be let in.
     pub(crate) fn acquire(&mut self, word: Word, now: Instant) -> (Word, Result<Ticket, Rejected>) {
+        let word = self.pass_time(word, now);
         match word.state {
-            State::Closed => (word, Ok(Ticket::closed(word))),
+            State::Closed | State::Disabled | State::MetricsOnly => (word, Ok(Ticket::free(word))),
+            State::ForcedOpen => (word, Err(Rejected::new(Reason::CircuitIsolated))),
             State::Open => match remaining(self.until, now) {
                 Some(wait) => (word, Err(Rejected::new(Reason::CircuitOpen).after(wait))),
                 None => {
-                    let word = self.half_open(word);
+                    let word = self.half_open(word, now);
                     self.grant(word, now)
                 }
             },
-            State::HalfOpen if self.lease_is_over(now) => {
-                let refused = Rejected::new(Reason::CircuitOpen).after(self.settings.open_for);
-                (self.open(word, now), Err(refused))
-            }
-            State::HalfOpen if word.count == 0 => (word, Err(Rejected::new(Reason::ProbesTaken))),
+            State::HalfOpen if word.free == 0 => (word, Err(Rejected::new(Reason::ProbesTaken))),
             State::HalfOpen => self.grant(word, now),
         }
     }
 
-    /// A call that was let in has ended. What an older generation let in changes nothing.
-    pub(crate) fn settle(&mut self, word: Word, ticket: Ticket, outcome: Outcome, now: Instant) -> Word {
+    fn grant(&mut self, word: Word, now: Instant) -> (Word, Result<Ticket, Rejected>) {
+        let ticket = Ticket {
+            generation: word.generation,
+            slot: self.probes.begin(now),
+        };
+        let free = word.free - 1;
+        (Word { free, ..word }, Ok(ticket))
+    }
+
+    /// A call that was let in has ended after `took`. What an older generation let in changes nothing.
+    pub(crate) fn settle(
+        &mut self,
+        word: Word,
+        ticket: Ticket,
+        outcome: Outcome,
+        took: Duration,
+        now: Instant,
+    ) -> Word {
+        // Late is failed, whether or not a caller came by in the meantime and noticed.
+        let word = self.pass_time(word, now);
         if !ticket.is_of(word) {
             return word;
         }
         match word.state {
-            State::Closed => match word.closed_after(outcome, self.settings.consecutive_failures) {
-                Some(word) => word,
-                None => self.open(word, now),
-            },
-            // An open circuit lets nobody in, so no ticket is of its generation.
-            State::Open => word,
-            State::HalfOpen => self.settle_probe(word, ticket, outcome, now),
+            State::Closed | State::MetricsOnly => self.judge(word, outcome, took, now),
+            State::HalfOpen => self.settle_probe(word, ticket, outcome, took, now),
+            // Neither lets a call in that counts.
+            State::Open | State::ForcedOpen | State::Disabled => word,
         }
     }
 
-    /// An operator says that all is well. In-flight calls belong to the past from here on.
-    pub(crate) fn reset(&mut self, word: Word) -> Word {
-        self.close(word)
+    /// A call that was let in is not made after all.
+    pub(crate) fn give_back(&mut self, word: Word, ticket: Ticket, now: Instant) -> Word {
+        self.settle(word, ticket, Outcome::Ignored, Duration::ZERO, now)
     }
 
-    /// End of the break, where the circuit is open.
+    fn judge(&mut self, word: Word, outcome: Outcome, took: Duration, now: Instant) -> Word {
+        let failed = match outcome {
+            Outcome::Ignored => return word,
+            Outcome::Success => false,
+            Outcome::Failure => true,
+        };
+        self.row = if failed { self.row.saturating_add(1) } else { 0 };
+        if failed {
+            self.last_failure = Some(now);
+        }
+        for meter in &mut self.meters {
+            meter.push(failed, took, now);
+        }
+        let cause = self.meters.iter().find_map(|meter| meter.verdict(self.row));
+        self.found(word, cause, now)
+    }
+
+    /// The policy has looked, and found a cause to open or none.
+    fn found(&mut self, word: Word, cause: Option<Cause>, now: Instant) -> Word {
+        match (word.state, cause) {
+            (State::Closed, Some(cause)) => self.open(word, cause, now),
+            (State::MetricsOnly, Some(cause)) if !self.exceeded => {
+                self.exceeded = true;
+                let generation = word.generation;
+                self.events.push(Event::WouldOpen {
+                    cause,
+                    generation,
+                    at: now,
+                });
+                word
+            }
+            (State::MetricsOnly, None) => {
+                // A custom rule may still think otherwise, and is heard after this one.
+                self.exceeded &= self.has_questions();
+                word
+            }
+            _ => word,
+        }
+    }
+
+    /// `n` successes of the time `at` that nobody has brought before the circuit yet, neither failed nor slow.
+    pub(crate) fn successes(&mut self, word: Word, n: u64, at: Instant) {
+        if word.state.judges() && n > 0 {
+            self.row = 0;
+            for meter in &mut self.meters {
+                meter.push_successes(n, at);
+            }
+        }
+    }
+
+    /// Time passes, and what depends on nothing else happens: buckets go, leases end, waits are over.
+    pub(crate) fn pass_time(&mut self, word: Word, now: Instant) -> Word {
+        match word.state {
+            State::Closed | State::MetricsOnly => {
+                for meter in &mut self.meters {
+                    meter.prune(now);
+                }
+                word
+            }
+            State::HalfOpen => self.pass_time_half_open(word, now),
+            State::Open | State::ForcedOpen | State::Disabled => word,
+        }
+    }
+
+    /// What a custom rule has to be asked now, by somebody who holds no lock. The answer goes to
+    /// [`answered`](Circuit::answered).
+    pub(crate) fn questions(&self, word: Word) -> Vec<(Judge, Tally)> {
+        match word.state {
+            State::Closed | State::MetricsOnly => self
+                .meters
+                .iter()
+                .filter_map(|meter| meter.question(self.row))
+                .collect(),
+            State::HalfOpen if self.probes.are_over(self.settings.probes) => {
+                let tally = self
+                    .probes
+                    .tally(|took| self.meters.iter().any(|meter| meter.is_slow(took)));
+                self.meters
+                    .iter()
+                    .filter_map(|meter| meter.question_of(tally))
+                    .collect()
+            }
+            State::HalfOpen | State::Open | State::ForcedOpen | State::Disabled => Vec::new(),
+        }
+    }
+
+    pub(crate) fn has_questions(&self) -> bool {
+        self.settings.trip.has_custom()
+    }
+
+    /// What custom rules said of the circuit as it was in `generation`.
+    pub(crate) fn answered(&mut self, word: Word, generation: u32, opens: bool, now: Instant) -> Word {
+        if word.generation != generation {
+            return word;
+        }
+        let cause = opens.then_some(Cause::Custom);
+        match word.state {
+            State::Closed | State::MetricsOnly if opens => self.found(word, cause, now),
+            State::MetricsOnly => {
+                self.exceeded &= self.meters.iter().any(|meter| meter.verdict(self.row).is_some());
+                word
+            }
+            State::HalfOpen if self.probes.are_over(self.settings.probes) => match cause {
+                Some(cause) => self.open(word, cause, now),
+                None => self.close(word, Cause::ProbesSucceeded, now),
+            },
+            _ => word,
+        }
+    }
+
+    /// By hand, into `state`. In-flight calls belong to the past from here on.
+    pub(crate) fn put(&mut self, word: Word, state: State, now: Instant) -> Word {
+        match state {
+            State::Closed => self.close(word, Cause::ByHand, now),
+            // The circuit finds its own way into these.
+            State::Open | State::HalfOpen => word,
+            State::ForcedOpen | State::Disabled | State::MetricsOnly => {
+                self.breaks = 0;
+                self.go(word, state, Cause::ByHand, None, now)
+            }
+        }
+    }
+
+    fn open(&mut self, word: Word, cause: Cause, now: Instant) -> Word {
+        let length = self.settings.open_for.length(self.breaks, self.dice.throw());
+        self.breaks = self.breaks.saturating_add(1);
+        self.until = now + length;
+        self.opened_at = Some(now);
+        self.go(word, State::Open, cause, Some(length), now)
+    }
+
+    fn half_open(&mut self, word: Word, now: Instant) -> Word {
+        let word = self.go(word, State::HalfOpen, Cause::BreakOver, None, now);
+        let free = self.settings.probes as u16;
+        Word { free, ..word }
+    }
+
+    fn close(&mut self, word: Word, cause: Cause, now: Instant) -> Word {
+        self.breaks = 0;
+        self.go(word, State::Closed, cause, None, now)
+    }
+
+    fn go(&mut self, word: Word, to: State, cause: Cause, open_for: Option<Duration>, now: Instant) -> Word {
+        self.forget(word, now);
+        if to.lets_in() {
+            self.opened_at = None;
+        }
+        let next = word.next(to);
+        self.transitions[word.state as usize][to as usize] += 1;
+        self.events.push(Event::Transition(Transition {
+            from: word.state,
+            to,
+            cause,
+            generation: next.generation,
+            at: now,
+            open_for,
+        }));
+        next
+    }
+
+    /// A state ends, and what belongs to it.
+    fn forget(&mut self, word: Word, now: Instant) {
+        self.spent[word.state as usize] += now.saturating_duration_since(self.since);
+        self.since = now;
+        self.row = 0;
+        self.exceeded = false;
+        self.probes.forget(now);
+        for meter in &mut self.meters {
+            meter.clear(now);
+        }
+    }
+
+    /// `word` with what of the circuit the fast path has to know.
+    pub(crate) fn marked(&self, word: Word) -> Word {
+        let judges = word.state.judges();
+        Word {
+            watch: judges && self.meters.iter().any(Meter::watches_successes),
+            dated: judges
+                && self
+                    .meters
+                    .iter()
+                    .any(|meter| matches!(meter.memory(), Memory::Lapse(_))),
+            ..word
+        }
+    }
+
+    /// When the next bucket of any window begins.
+    pub(crate) fn next_bucket(&self, now: Instant) -> Option<Instant> {
+        self.meters
+            .iter()
+            .filter_map(|meter| meter.next_bucket(now))
+            .min()
+    }
+
+    /// The next instant at which time alone changes what a caller would be told, where there is one.
+    pub(crate) fn next_change(&self, word: Word) -> Option<Instant> {
+        match word.state {
+            State::Open => Some(self.until),
+            State::HalfOpen => self.next_change_half_open(),
+            State::Closed | State::ForcedOpen | State::Disabled | State::MetricsOnly => None,
+        }
+    }
+
     pub(crate) const fn until(&self) -> Instant {
         self.until
     }
 
-    fn settle_probe(&mut self, word: Word, ticket: Ticket, outcome: Outcome, now: Instant) -> Word {
-        let Some(since) = self.probes.get_mut(ticket.slot as usize).and_then(Option::take) else {
-            return word;
-        };
-        match outcome {
-            Outcome::Ignored => Word {
-                count: word.count + 1,
-                ..word
-            },
-            // Late is failed, whether or not a caller came by in the meantime and noticed.
-            Outcome::Success if !self.is_over(since, now) => {
-                self.passed += 1;
-                if self.passed == self.settings.probes {
-                    self.close(word)
-                } else {
-                    word
-                }
-            }
-            Outcome::Success | Outcome::Failure => self.open(word, now),
+    pub(crate) const fn opened_at(&self) -> Option<Instant> {
+        self.opened_at
+    }
+
+    pub(crate) const fn breaks(&self) -> u32 {
+        self.breaks
+    }
+
+    pub(crate) const fn row(&self) -> u32 {
+        self.row
+    }
+
+    pub(crate) const fn last_failure(&self) -> Option<Instant> {
+        self.last_failure
+    }
+
+    pub(crate) const fn transitions(&self) -> &Transitions {
+        &self.transitions
+    }
+
+    /// How long the circuit has been in each state, by [`State::ALL`].
+    pub(crate) fn spent(&self, word: Word, now: Instant) -> [Duration; State::ALL.len()] {
+        let mut spent = self.spent;
+        spent[word.state as usize] += now.saturating_duration_since(self.since);
+        spent
+    }
+
+    pub(crate) fn meters(&self) -> &[Meter] {
+        &self.meters
+    }
+
+    fn after_wait(&mut self, word: Word, now: Instant) -> Word {
+        match self.settings.after_wait {
+            AfterWait::Open => self.open(word, Cause::HalfOpenTooLong, now),
+            AfterWait::Close => self.close(word, Cause::HalfOpenTooLong, now),
         }
-    }
-
-    fn grant(&mut self, word: Word, now: Instant) -> (Word, Result<Ticket, Rejected>) {
-        let slot = match self.probes.iter().position(Option::is_none) {
-            Some(free) => free,
-            None => {
-                self.probes.push(None);
-                self.probes.len() - 1
-            }
-        };
-        self.probes[slot] = Some(now);
-        let ticket = Ticket {
-            generation: word.generation,
-            slot: slot as u32,
-        };
-        let count = word.count - 1;
-        (Word { count, ..word }, Ok(ticket))
-    }
-
-    /// Whether a probe under way has taken too long. Never while there are none, half-open or not.
-    pub(crate) fn lease_is_over(&self, now: Instant) -> bool {
-        self.probes
-            .iter()
-            .flatten()
-            .any(|&since| self.is_over(since, now))
-    }
-
-    fn is_over(&self, since: Instant, now: Instant) -> bool {
-        now.saturating_duration_since(since) >= self.settings.probe_lease
-    }
-
-    fn open(&mut self, word: Word, now: Instant) -> Word {
-        self.until = now + self.settings.open_for;
-        self.forget_probes();
-        word.next(State::Open, 0)
-    }
-
-    fn half_open(&mut self, word: Word) -> Word {
-        self.forget_probes();
-        word.next(State::HalfOpen, self.settings.probes)
-    }
-
-    fn close(&mut self, word: Word) -> Word {
-        self.forget_probes();
-        word.next(State::Closed, 0)
-    }
-
-    fn forget_probes(&mut self) {
-        self.probes.clear();
-        self.passed = 0;
     }
 }
 
@@ -178,214 +423,4 @@ impl Circuit {
 #[inline]
 pub(crate) fn remaining(until: Instant, now: Instant) -> Option<Duration> {
     until.checked_duration_since(now).filter(|wait| !wait.is_zero())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const OPEN_FOR: Duration = Duration::from_secs(60);
-    const LEASE: Duration = Duration::from_secs(30);
-
-    /// A circuit that opens at the second failure and closes after the second probe.
-    struct Bench {
-        circuit: Circuit,
-        word: Word,
-        now: Instant,
-        tickets: Vec<Ticket>,
-    }
-
-    impl Bench {
-        /// In `state` with one ticket, unless that is impossible: one failure behind it if closed, one
-        /// of two probes under way if half-open.
-        fn in_state(state: State) -> Self {
-            let settings = Settings {
-                consecutive_failures: 2,
-                open_for: OPEN_FOR,
-                probes: 2,
-                probe_lease: LEASE,
-                ..Settings::default()
-            };
-            let now = Instant::now();
-            let mut bench = Self {
-                circuit: Circuit::new(settings, now),
-                word: Word::new(),
-                now,
-                tickets: Vec::new(),
-            };
-            bench.ask();
-            bench.settle(Outcome::Failure);
-            bench.ask();
-            if state != State::Closed {
-                bench.settle(Outcome::Failure);
-            }
-            if state == State::HalfOpen {
-                bench.now += OPEN_FOR;
-                bench.ask();
-            }
-            assert_eq!(bench.word.state, state);
-            bench
-        }
-
-        fn ask(&mut self) -> String {
-            let (word, answer) = self.circuit.acquire(self.word, self.now);
-            self.word = word;
-            match answer {
-                Ok(ticket) => {
-                    self.tickets.push(ticket);
-                    "let in".to_owned()
-                }
-                Err(rejected) => match rejected.reason() {
-                    Reason::CircuitOpen => "`CircuitOpen`".to_owned(),
-                    Reason::ProbesTaken => "`ProbesTaken`".to_owned(),
-                    other => panic!("not a circuit's reason: {other:?}"),
-                },
-            }
-        }
-
-        /// Settles the oldest ticket; in an open circuit, where there can be none, a forged one.
-        fn settle(&mut self, outcome: Outcome) -> String {
-            let ticket = match self.tickets.is_empty() {
-                true => Ticket {
-                    generation: self.word.generation,
-                    slot: 0,
-                },
-                false => self.tickets.remove(0),
-            };
-            self.word = self.circuit.settle(self.word, ticket, outcome, self.now);
-            String::new()
-        }
-
-        fn settle_stale(&mut self) -> String {
-            let generation = self.word.generation + 1;
-            for outcome in [Outcome::Success, Outcome::Failure, Outcome::Ignored] {
-                let before = format!("{:?} {:?}", self.word, self.circuit);
-                let ticket = Ticket { generation, slot: 0 };
-                self.word = self.circuit.settle(self.word, ticket, outcome, self.now);
-                assert_eq!(before, format!("{:?} {:?}", self.word, self.circuit));
-            }
-            String::new()
-        }
-    }
-
-    type Event = (&'static str, fn(&mut Bench) -> String);
-
-    /// Rows and columns as they stand in the README, `Closed` with one failure of two behind it,
-    /// `HalfOpen` with one probe of two under way.
-    const EVENTS: [Event; 12] = [
-        ("a call asks", Bench::ask),
-        ("more calls ask than there are `probes`", |bench| {
-            bench.ask();
-            bench.ask()
-        }),
-        ("a call asks after `open_for`", |bench| {
-            if bench.word.state == State::Open {
-                bench.now += OPEN_FOR;
-            }
-            bench.ask()
-        }),
-        ("a call asks after `probe_lease`", |bench| {
-            bench.now += LEASE;
-            bench.ask()
-        }),
-        ("success", |bench| bench.settle(Outcome::Success)),
-        ("the last success needed", |bench| {
-            bench.ask();
-            bench.settle(Outcome::Success);
-            bench.settle(Outcome::Success)
-        }),
-        ("success after `probe_lease`", |bench| {
-            bench.now += LEASE;
-            bench.settle(Outcome::Success)
-        }),
-        ("failure, first in a row", |bench| {
-            if bench.word.state == State::Closed {
-                bench.word.count = 0;
-            }
-            bench.settle(Outcome::Failure)
-        }),
-        ("failure, last in a row", |bench| bench.settle(Outcome::Failure)),
-        ("ignored", |bench| bench.settle(Outcome::Ignored)),
-        ("any result of an older generation", Bench::settle_stale),
-        ("`reset()`", |bench| {
-            bench.word = bench.circuit.reset(bench.word);
-            String::new()
-        }),
-    ];
-
-    /// Each state and each event; the README shows this very table.
-    #[test]
-    fn every_event_in_every_state_does_what_the_readme_says() {
-        let mut table = String::from("| event | Closed | Open | HalfOpen |\n|---|---|---|---|\n");
-        for (name, event) in EVENTS {
-            table += &format!("| {name} |");
-            for state in [State::Closed, State::Open, State::HalfOpen] {
-                let mut bench = Bench::in_state(state);
-                let answer = event(&mut bench);
-                let to = match bench.word.state == state {
-                    true => "stays".to_owned(),
-                    false => format!("**{:?}**", bench.word.state),
-                };
-                let separator = if answer.is_empty() { "" } else { ", " };
-                table += &format!(" {answer}{separator}{to} |");
-            }
-            table += "\n";
-        }
-        assert!(
-            include_str!("../README.md").contains(&table),
-            "the README should say:\n{table}"
-        );
-    }
-
-    #[test]
-    fn every_transition_and_every_reset_is_a_new_generation() {
-        let mut bench = Bench::in_state(State::HalfOpen);
-        assert_eq!(bench.word.generation, 2);
-        bench.ask();
-        bench.settle(Outcome::Success);
-        bench.settle(Outcome::Success);
-        assert_eq!((bench.word.state, bench.word.generation), (State::Closed, 3));
-        bench.word = bench.circuit.reset(bench.word);
-        assert_eq!((bench.word.state, bench.word.generation), (State::Closed, 4));
-    }
-
-    #[test]
-    fn a_success_or_a_reset_starts_the_count_of_failures_again_and_an_ignored_call_does_not() {
-        for (event, count) in [
-            (Some(Outcome::Success), 0),
-            (Some(Outcome::Ignored), 1),
-            (None, 0),
-        ] {
-            let mut bench = Bench::in_state(State::Closed);
-            assert_eq!(bench.word.count, 1);
-            match event {
-                Some(outcome) => drop(bench.settle(outcome)),
-                None => bench.word = bench.circuit.reset(bench.word),
-            }
-            assert_eq!(bench.word.count, count, "{event:?}");
-        }
-    }
-
-    #[test]
-    fn an_ignored_probe_gives_its_slot_back_and_a_successful_one_does_not() {
-        let mut bench = Bench::in_state(State::HalfOpen);
-        assert_eq!(bench.ask(), "let in");
-        assert_eq!(bench.ask(), "`ProbesTaken`");
-        bench.settle(Outcome::Ignored);
-        assert_eq!(bench.ask(), "let in");
-        bench.settle(Outcome::Success);
-        assert_eq!(bench.ask(), "`ProbesTaken`");
-    }
-
-    #[test]
-    fn a_ticket_settles_its_own_probe_only() {
-        let mut bench = Bench::in_state(State::HalfOpen);
-        let first = bench.tickets[0];
-        bench.settle(Outcome::Ignored);
-        // The slot is free, and stays what it is when its ticket is shown again.
-        bench.word = bench
-            .circuit
-            .settle(bench.word, first, Outcome::Failure, bench.now);
-        assert_eq!((bench.word.state, bench.word.count), (State::HalfOpen, 2));
-    }
 }

@@ -4,24 +4,21 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
-use hook_monitor::{Classify, Lane, OnReject, Outcome, Rejected};
+use hook_monitor::{Classify, OnReject, Outcome, Rejected, Visit};
 use pin_project_lite::pin_project;
 
 use crate::{
-    breaker::Local,
     error::CallError,
-    permit::{Admission, Unwinding},
-    service::Held,
-    shared::Owner,
+    gate::Gate,
+    permit::{Admission, UnwindingIn},
 };
 
 pin_project! {
-    /// The response of a [`Breaker`](crate::Breaker).
+    /// The response of a [`Breaker`](crate::Breaker) or a [`KeyedBreaker`](crate::KeyedBreaker).
     ///
     /// # Panics
     ///
@@ -38,33 +35,44 @@ pin_project! {
         Called {
             #[pin]
             future: F,
-            admission: Option<Admission<Held<C, R>>>,
+            admission: Admission,
+            classify: C,
+        },
+        /// Not guarded at all, for there is no circuit for its key.
+        Unguarded {
+            #[pin]
+            future: F,
         },
         Refused {
             rejected: Option<Rejected>,
-            judge: Held<C, R>,
+            on_reject: R,
         },
     }
 }
 
 impl<F, C, R> ResponseFuture<F, C, R> {
     #[inline]
-    pub(crate) fn called(future: F, admission: Admission<Held<C, R>>) -> Self {
+    pub(crate) fn called(future: F, admission: Admission, classify: C) -> Self {
         Self {
             state: State::Called {
                 future,
-                admission: Some(admission),
+                admission,
+                classify,
             },
         }
     }
 
-    #[inline]
-    pub(crate) fn refused(rejected: Rejected, judge: Held<C, R>) -> Self {
+    pub(crate) fn unguarded(future: F) -> Self {
         Self {
-            state: State::Refused {
-                rejected: Some(rejected),
-                judge,
-            },
+            state: State::Unguarded { future },
+        }
+    }
+
+    #[inline]
+    pub(crate) fn refused(rejected: Rejected, on_reject: R) -> Self {
+        let rejected = Some(rejected);
+        Self {
+            state: State::Refused { rejected, on_reject },
         }
     }
 }
@@ -80,15 +88,17 @@ where
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().state.project() {
-            StateProj::Called { future, admission } => {
-                poll_admitted(future, admission, cx, |judge, result, took| {
-                    judge.classify.classify(result, took)
-                })
-                .map_err(R::inner)
-            }
-            StateProj::Refused { rejected, judge } => {
-                let rejected = rejected.take().expect(POLLED_AGAIN);
-                Poll::Ready(judge.on_reject.reject(rejected))
+            StateProj::Called {
+                future,
+                admission,
+                classify,
+            } => poll_admitted(future, admission, cx, |result, took| {
+                classify.classify(result, took)
+            })
+            .map_err(R::inner),
+            StateProj::Unguarded { future } => future.poll(cx).map_err(R::inner),
+            StateProj::Refused { rejected, on_reject } => {
+                Poll::Ready(on_reject.reject(rejected.take().expect(POLLED_AGAIN)))
             }
         }
     }
@@ -114,18 +124,18 @@ pin_project! {
         future: F,
         classify: C,
         // Until the first poll.
-        asking: Option<Arc<Lane<Local>>>,
+        asking: Option<Visit<Gate>>,
         // From the first poll to the last.
-        admission: Option<Admission<Arc<Lane<Local>>>>,
+        admission: Option<Admission>,
     }
 }
 
 impl<F, C> Call<F, C> {
-    pub(crate) fn new(local: Arc<Lane<Local>>, classify: C, future: F) -> Self {
+    pub(crate) fn new(gate: Visit<Gate>, classify: C, future: F) -> Self {
         Self {
             future,
             classify,
-            asking: Some(local),
+            asking: Some(gate),
             admission: None,
         }
     }
@@ -141,19 +151,18 @@ where
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        if let Some(local) = this.asking.take() {
-            match Admission::acquire(local) {
-                Ok(mut admitted) => {
-                    if this.classify.is_timed() {
-                        admitted.start();
-                    }
-                    *this.admission = Some(admitted);
+        if let Some(gate) = this.asking.take() {
+            match Admission::acquire_in(gate) {
+                Ok(mut admission) => {
+                    admission.start(this.classify.is_timed());
+                    *this.admission = Some(admission);
                 }
-                Err((rejected, _)) => return Poll::Ready(Err(CallError::Rejected(rejected))),
+                Err(rejected) => return Poll::Ready(Err(CallError::Rejected(rejected))),
             }
         }
         let classify = this.classify;
-        poll_admitted(this.future, this.admission, cx, |_, result, took| {
+        let admission = this.admission.as_mut().expect(POLLED_AGAIN);
+        poll_admitted(this.future, admission, cx, |result, took| {
             classify.classify(result, took)
         })
         .map_err(CallError::Inner)
@@ -170,28 +179,26 @@ const POLLED_AGAIN: &str = "the future of a circuit breaker was polled after it 
 
 /// Polls an admitted call, and settles it when it ends, by panic too.
 #[inline]
-fn poll_admitted<F, T, E, O>(
+fn poll_admitted<F, T, E>(
     future: Pin<&mut F>,
-    admission: &mut Option<Admission<O>>,
+    admission: &mut Admission,
     cx: &mut Context<'_>,
-    classify: impl FnOnce(&O, Result<&T, &E>, Duration) -> Outcome,
+    classify: impl FnOnce(Result<&T, &E>, Duration) -> Outcome,
 ) -> Poll<Result<T, E>>
 where
     F: Future<Output = Result<T, E>>,
-    O: Owner,
 {
-    let guard = Unwinding::guard(admission.take().expect(POLLED_AGAIN));
+    assert!(!admission.is_over(), "{POLLED_AGAIN}");
+    let guard = UnwindingIn::guard(admission);
     match future.poll(cx) {
         Poll::Ready(result) => {
-            let admitted = guard.admission();
-            let outcome = classify(admitted.owner(), result.as_ref(), admitted.took());
-            guard.survived().settle(outcome);
+            let took = guard.took();
+            let outcome = classify(result.as_ref(), took.unwrap_or_default());
+            guard.settle(outcome, took);
             Poll::Ready(result)
         }
         Poll::Pending => {
-            let mut admitted = guard.survived();
-            admitted.wait();
-            *admission = Some(admitted);
+            guard.survived();
             Poll::Pending
         }
     }

@@ -1,56 +1,67 @@
 use std::{
+    mem,
     sync::{
-        PoisonError,
-        atomic::Ordering::{AcqRel, Acquire, Relaxed, Release},
+        Arc, PoisonError,
+        atomic::Ordering::{Acquire, Relaxed, Release},
     },
+    task::Waker,
     time::{Duration, Instant},
 };
 
-use hook_monitor::{Outcome, Reason, Rejected};
+use hook_monitor::{Clock, Outcome, Reason, Rejected, Room};
 
 use crate::{
-    circuit::{Circuit, Ticket, remaining},
+    circuit::{Circuit, Ticket},
     config::{Settings, State},
+    feed::Feed,
+    lanes::{self, Lanes},
+    ledger::{self, Collected},
+    queue::Queue,
     sync::{AtomicU64, Mutex, MutexGuard},
-    word::Word,
+    trace,
+    word::{Bits, Word},
 };
 
+mod kinds;
+mod knobs;
 #[cfg(all(test, loom))]
 mod loom_tests;
+mod questions;
+mod turn;
+
+pub(crate) use kinds::Kinds;
+pub(crate) use knobs::Moment;
+use knobs::{Knobs, nanos};
+use questions::Questions;
+pub(crate) use turn::Turn;
 
 /// The circuit as many threads share it.
 ///
-/// While closed, results are written into the word with compare-and-swap, without the lock. Every
-/// other change is made by the holder of the lock, so in the other states the word stands still for
-/// him. A transition out of closed is the one place where both meet: it is a compare-and-swap under
-/// the lock.
+/// The word is written by the holder of the lock only, after what it speaks of. Whoever has no lock reads it, and
+/// that is all it takes to let a call in and to note down its success while all is well; see [`ledger`].
 #[derive(Debug)]
 pub(crate) struct Gate {
-    /// A [`Word`]. Publishes `until`, which is written before it.
+    /// A [`Word`]. Publishes `until` and `tick_end`, which are written before it.
     word: AtomicU64,
-    /// End of the break in nanoseconds after `epoch`, for refusals that need no lock. A reader may
-    /// find the end of a later break than the one its word speaks of; it is then refused for longer,
-    /// and rightly.
+    /// End of the break, as [`nanos`], for refusals that need no lock. A reader may find the end of a later break
+    /// than the one its word speaks of; it is then refused for longer, and rightly.
     until: AtomicU64,
-    epoch: Instant,
-    threshold: u32,
+    /// End of the tick, as [`nanos`]; a reader may find that of a later one, and count what falls between as the
+    /// earlier one's.
+    tick_end: AtomicU64,
+    knobs: Knobs,
+    lanes: Lanes,
     locked: Mutex<Locked>,
 }
 
 #[derive(Debug)]
-struct Locked {
-    circuit: Circuit,
-    transitions: Transitions,
-}
-
-/// How often the circuit went from one state to another.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Transitions {
-    pub(crate) closed_to_open: u64,
-    pub(crate) open_to_half_open: u64,
-    pub(crate) open_to_closed: u64,
-    pub(crate) half_open_to_open: u64,
-    pub(crate) half_open_to_closed: u64,
+pub(crate) struct Locked {
+    pub(crate) circuit: Circuit,
+    pub(crate) queue: Queue,
+    collected: Collected,
+    feed: Arc<Feed>,
+    /// When a tick has to end, if one is under way.
+    tick_end: Option<Instant>,
 }
 
 /// What a caller who asked now would be told.
@@ -58,156 +69,340 @@ pub(crate) struct Transitions {
 pub(crate) enum Peek {
     /// To come in, most likely.
     Admitting,
-    /// To go away, for this reason.
-    Refusing(Reason),
+    /// To go away: why, and for how long.
+    Refusing(Reason, Option<Duration>),
 }
 
 impl Gate {
-    pub(crate) fn new(settings: Settings, now: Instant) -> Self {
+    pub(crate) fn new() -> Self {
+        let (now, lanes) = (Instant::now(), Lanes::new());
+        let locked = Locked {
+            circuit: Circuit::new(Settings::default(), now),
+            queue: Queue::default(),
+            collected: Collected::none(&lanes, now),
+            feed: Arc::default(),
+            tick_end: None,
+        };
         Self {
             word: AtomicU64::new(Word::new().pack()),
             until: AtomicU64::new(0),
-            epoch: now,
-            threshold: settings.consecutive_failures,
-            locked: Mutex::new(Locked {
-                circuit: Circuit::new(settings, now),
-                transitions: Transitions::default(),
-            }),
+            tick_end: AtomicU64::new(u64::MAX),
+            knobs: Knobs::new(),
+            lanes,
+            locked: Mutex::new(locked),
         }
     }
 
-    /// Lets a call in, or refuses it. Reads the clock unless the circuit is closed.
+    /// Begins a new circuit here, whatever there was before. Nobody else is using this gate.
+    pub(crate) fn renew(&self, settings: &Settings, clock: Clock, feed: Arc<Feed>) {
+        self.lanes.clear();
+        self.knobs.set(settings, clock);
+        let now = clock.now();
+        let fresh = Locked {
+            circuit: Circuit::new(settings.clone(), now),
+            queue: Queue::default(),
+            collected: Collected::none(&self.lanes, now),
+            feed,
+            tick_end: None,
+        };
+        let mut locked = self.lock();
+        // What was there is dropped without the lock: a policy may hold a user's closure.
+        let old = mem::replace(&mut *locked, fresh);
+        self.publish(&mut locked, Word::new(), now);
+        drop(locked);
+        drop(old);
+    }
+
+    /// The circuit is gone. Calls may still be under way; what becomes of them matters to nobody.
+    pub(crate) fn vacate(&self) {
+        let now = self.now();
+        let mut locked = self.lock();
+        let circuit = Circuit::new(Settings::default(), now);
+        let old = (
+            mem::replace(&mut locked.circuit, circuit),
+            mem::take(&mut locked.feed),
+            mem::take(&mut locked.queue),
+        );
+        let word = self.word().next(State::Closed);
+        self.publish(&mut locked, word, now);
+        drop(locked);
+        drop(old);
+    }
+
+    /// Lets a call in, or refuses it. Reads the clock unless the circuit lets every call in.
     #[inline]
-    pub(crate) fn acquire(&self, now: impl FnOnce() -> Instant) -> Result<Ticket, Rejected> {
+    pub(crate) fn acquire(&self) -> Result<Ticket, Rejected> {
+        match self.acquire_free() {
+            Some(ticket) => Ok(ticket),
+            None => self.acquire_shut(),
+        }
+    }
+
+    /// Lets a call in where every call is.
+    #[inline]
+    pub(crate) fn acquire_free(&self) -> Option<Ticket> {
+        let bits = self.bits();
+        let is_uncounted = bits.0 & 0b111 == State::DISABLED;
+        bits.lets_in()
+            .then(|| Ticket::of(bits.generation(), is_uncounted))
+    }
+
+    #[inline(never)]
+    fn acquire_shut(&self) -> Result<Ticket, Rejected> {
         let word = self.word();
-        if word.state == State::Closed {
-            return Ok(Ticket::closed(word));
+        let now = self.now();
+        if let Some((reason, wait)) = self.refusal(word, now) {
+            return Err(rejected(reason, wait));
         }
-        let now = now();
-        if word.state == State::Open {
-            if let Some(wait) = remaining(self.until(), now) {
-                return Err(Rejected::new(Reason::CircuitOpen).after(wait));
-            }
-        }
-        self.acquire_locked(now)
-    }
-
-    #[cold]
-    fn acquire_locked(&self, now: Instant) -> Result<Ticket, Rejected> {
         let mut locked = self.lock();
-        loop {
-            let word = self.word();
-            let (next, answer) = locked.circuit.acquire(word, now);
-            if self.publish(&mut locked, word, next) {
-                return answer;
-            }
-        }
+        let word = self.enter(&mut locked);
+        let (word, answer) = locked.circuit.acquire(word, now);
+        self.leave(locked, word, now);
+        answer
     }
 
-    /// Takes the result of a call. Reads the clock only where the result bears on a probe or opens the
-    /// circuit; writes nothing where it changes nothing.
+    /// Where a refusal is certain without the lock.
     #[inline]
-    pub(crate) fn settle(&self, ticket: Ticket, outcome: Outcome, now: impl FnOnce() -> Instant) {
-        let mut word = self.word();
-        while ticket.is_of(word) {
-            let next = match word.state {
-                State::Closed => word.closed_after(outcome, self.threshold),
-                State::Open | State::HalfOpen => None,
-            };
-            let Some(next) = next else {
-                return self.settle_locked(ticket, outcome, now());
-            };
-            if next == word {
-                return;
+    fn refusal(&self, word: Word, now: Instant) -> Option<(Reason, Option<Duration>)> {
+        match word.state {
+            State::Open => {
+                let until = self
+                    .until
+                    .load(Relaxed)
+                    .checked_sub(nanos(now))
+                    .filter(|wait| *wait > 0)?;
+                Some((Reason::CircuitOpen, Some(Duration::from_nanos(until))))
             }
-            match self
-                .word
-                .compare_exchange_weak(word.pack(), next.pack(), AcqRel, Acquire)
-            {
-                Ok(_) => return,
-                Err(found) => word = Word::unpack(found),
-            }
+            State::ForcedOpen => Some((Reason::CircuitIsolated, None)),
+            State::Closed | State::HalfOpen | State::Disabled | State::MetricsOnly => None,
         }
     }
 
-    #[cold]
-    fn settle_locked(&self, ticket: Ticket, outcome: Outcome, now: Instant) {
-        let mut locked = self.lock();
-        loop {
-            let word = self.word();
-            let next = locked.circuit.settle(word, ticket, outcome, now);
-            if self.publish(&mut locked, word, next) {
-                return;
-            }
+    /// Takes the success of a call of which nobody wants to know how long it took, and counts its visit as ended. If
+    /// this says `false`, there is more to it, and nothing is done.
+    #[inline]
+    pub(crate) fn settle_plainly(&self, ticket: Ticket) -> bool {
+        let bits = self.bits();
+        if !(bits.is_calm() && ticket.is_plain(bits) && self.is_of_tick(bits)) {
+            return false;
+        }
+        let mine = self.lanes.mine();
+        let is_noted = ledger::note(&mine, bits.era());
+        if is_noted {
+            lanes::end_as(&mine, Outcome::Success);
+        }
+        is_noted
+    }
+
+    #[inline]
+    fn is_of_tick(&self, bits: Bits) -> bool {
+        !bits.is_dated() || self.is_before_end_of_tick()
+    }
+
+    #[inline(never)]
+    fn is_before_end_of_tick(&self) -> bool {
+        nanos(self.now()) < self.tick_end.load(Relaxed)
+    }
+
+    /// Takes the result of a call that took so long, if anyone wanted to know; and counts its visit as ended.
+    pub(crate) fn settle(&self, ticket: Ticket, outcome: Outcome, took: Option<Duration>) {
+        let is_quick = took.is_none_or(|took| !self.knobs.is_slow(took));
+        if outcome == Outcome::Success && is_quick && self.settle_plainly(ticket) {
+            return;
+        }
+        self.settle_slowly(ticket, outcome, took.unwrap_or_default());
+    }
+
+    fn settle_slowly(&self, ticket: Ticket, outcome: Outcome, took: Duration) {
+        // When all is done, by a panic of a user's rule too.
+        let _end = End(self, ticket.is_counted().then_some(outcome));
+        if !ticket.is_counted() {
+            return;
+        }
+        if outcome != Outcome::Ignored && self.knobs.is_slow(took) {
+            lanes::count(&self.lanes.mine(), Kinds::SLOW);
+        }
+        let word = self.word();
+        let changes_nothing = outcome == Outcome::Ignored && word.state.judges();
+        if ticket.is_of(word) && !changes_nothing {
+            self.settle_locked(ticket, outcome, took);
         }
     }
 
-    /// Closes the circuit, and starts a new generation if it was closed already.
-    pub(crate) fn reset(&self) {
-        let mut locked = self.lock();
-        loop {
-            let word = self.word();
-            let next = locked.circuit.reset(word);
-            if self.publish(&mut locked, word, next) {
-                return;
-            }
-        }
+    /// A call was dropped before it had a result.
+    pub(crate) fn drop_call(&self, ticket: Ticket, started: Moment, waiting: Moment) {
+        let outcome = self.knobs.dropped(waiting.until(|| self.now()));
+        self.settle(ticket, outcome, started.until(|| self.now()));
+    }
+
+    pub(crate) fn count_refusal(&self) {
+        lanes::count(&self.lanes.mine(), Kinds::NOT_PERMITTED);
+    }
+
+    /// How many calls there were of each kind.
+    pub(crate) fn totals(&self) -> [u64; Kinds::LEN] {
+        self.lanes.totals()
+    }
+
+    fn settle_locked(&self, ticket: Ticket, outcome: Outcome, took: Duration) {
+        let (mut locked, now) = (self.lock(), self.now());
+        let word = self.enter(&mut locked);
+        let word = locked.circuit.settle(word, ticket, outcome, took, now);
+        self.leave(locked, word, now);
+    }
+
+    /// Changes the circuit by hand.
+    pub(crate) fn change(&self, change: impl FnOnce(&mut Circuit, Word, Instant) -> Word) {
+        let (mut locked, now) = (self.lock(), self.now());
+        let word = self.enter(&mut locked);
+        let word = change(&mut locked.circuit, word, now);
+        self.leave(locked, word, now);
     }
 
     /// What [`acquire`](Gate::acquire) would say, without taking anything. Takes the lock only while
     /// half-open: whoever were told to come in would wait for an inner service that a hung probe may
     /// fill, and never ask.
     #[inline]
-    pub(crate) fn peek(&self, now: impl FnOnce() -> Instant) -> Peek {
-        let word = self.word();
-        if word.state == State::Closed {
+    pub(crate) fn peek(&self) -> Peek {
+        if self.bits().lets_in() {
             return Peek::Admitting;
         }
-        let now = now();
-        let refusal = match word.state {
-            State::Open if remaining(self.until(), now).is_some() => Some(Reason::CircuitOpen),
-            State::HalfOpen if word.count == 0 => Some(Reason::ProbesTaken),
-            State::HalfOpen if self.lock().circuit.lease_is_over(now) => Some(Reason::CircuitOpen),
-            State::Closed | State::Open | State::HalfOpen => None,
-        };
-        refusal.map_or(Peek::Admitting, Peek::Refusing)
+        self.peek_shut()
+    }
+
+    #[inline(never)]
+    fn peek_shut(&self) -> Peek {
+        let word = self.word();
+        let now = self.now();
+        if let Some((reason, wait)) = self.refusal(word, now) {
+            return Peek::Refusing(reason, wait);
+        }
+        if word.state == State::Open {
+            return Peek::Admitting;
+        }
+        // Leases and waits may be over.
+        let mut locked = self.lock();
+        let word = self.enter(&mut locked);
+        let word = locked.circuit.pass_time(word, now);
+        let word = self.leave(locked, word, now);
+        match word.state {
+            State::HalfOpen if word.free == 0 => Peek::Refusing(Reason::ProbesTaken, None),
+            _ => self
+                .refusal(word, now)
+                .map_or(Peek::Admitting, |(reason, wait)| Peek::Refusing(reason, wait)),
+        }
+    }
+
+    /// The circuit and its word of one instant, with everything that has ended by then.
+    pub(crate) fn look<T>(&self, look: impl FnOnce(&Circuit, &Queue, Word, Instant) -> T) -> T {
+        let (mut locked, now) = (self.lock(), self.now());
+        let word = self.enter(&mut locked);
+        if word.state.judges() {
+            // Lets old buckets go, which is no transition.
+            locked.circuit.pass_time(word, now);
+        }
+        look(&locked.circuit, &locked.queue, word, now)
+    }
+
+    pub(crate) fn word(&self) -> Word {
+        Word::unpack(self.bits().0)
     }
 
     #[inline]
-    pub(crate) fn word(&self) -> Word {
-        Word::unpack(self.word.load(Acquire))
+    pub(crate) fn bits(&self) -> Bits {
+        Bits(self.word.load(Acquire))
     }
 
-    /// The word, the end of the break and the tally, all of one instant.
-    pub(crate) fn look(&self) -> (Word, Instant, Transitions) {
-        let locked = self.lock();
-        (self.word(), locked.circuit.until(), locked.transitions)
+    #[inline]
+    pub(crate) fn knobs(&self) -> &Knobs {
+        &self.knobs
     }
 
-    /// Makes `next` the word if it still is `word`. The circuit's own part is changed already; where
-    /// this fails the circuit was closed, and being asked again it overwrites what it had prepared.
-    fn publish(&self, locked: &mut Locked, word: Word, next: Word) -> bool {
-        if next == word {
-            return true;
-        }
-        if next.state == State::Open {
-            let until = locked.circuit.until();
-            let nanos = until.saturating_duration_since(self.epoch).as_nanos();
-            self.until
-                .store(u64::try_from(nanos).unwrap_or(u64::MAX), Relaxed);
-        }
-        let swapped = self
-            .word
-            .compare_exchange(word.pack(), next.pack(), Release, Relaxed)
-            .is_ok();
-        if swapped {
-            locked.transitions.count(word.state, next.state);
-        }
-        swapped
+    #[inline]
+    pub(crate) fn now(&self) -> Instant {
+        self.knobs.clock().now()
     }
 
-    fn until(&self) -> Instant {
-        self.epoch + Duration::from_nanos(self.until.load(Relaxed))
+    /// Now, as calls remember it. Not part of the path of those that need not know.
+    #[inline(never)]
+    pub(crate) fn moment(&self) -> Moment {
+        Moment::at(self.now())
+    }
+
+    /// The circuit's word, with all that was noted down brought before the circuit.
+    fn enter(&self, locked: &mut Locked) -> Word {
+        let word = self.word();
+        let Locked {
+            circuit, collected, ..
+        } = locked;
+        collected.collect(&self.lanes, |generation, n, at| {
+            if generation == word.generation {
+                circuit.successes(word, n, at);
+            }
+        });
+        word
+    }
+
+    /// Serves whoever waits, publishes, unlocks; and only then wakes them, and asks whom there is to ask.
+    fn leave(&self, locked: MutexGuard<'_, Locked>, word: Word, now: Instant) -> Word {
+        let questions = Questions::of(&locked.circuit, word);
+        let word = self.unlock(locked, word, now);
+        if let Some(questions) = questions {
+            questions.ask(self);
+        }
+        word
+    }
+
+    fn unlock(&self, mut locked: MutexGuard<'_, Locked>, word: Word, now: Instant) -> Word {
+        let mut wake = Vec::new();
+        let Locked { circuit, queue, .. } = &mut *locked;
+        let word = queue.serve(circuit, word, now, &mut wake);
+        let word = self.publish(&mut locked, word, now);
+        let news = mem::take(&mut locked.circuit.events);
+        let feed = (!news.is_empty()).then(|| Arc::clone(&locked.feed));
+        if let Some(feed) = &feed {
+            // In here, so that events are heard in the order in which they happened.
+            feed.write(&news, &mut wake);
+        }
+        drop(locked);
+        wake.into_iter().for_each(Waker::wake);
+        if let Some(feed) = feed {
+            news.iter().for_each(|event| trace::say(feed.name(), event));
+        }
+        word
+    }
+
+    /// Makes `word` the word, and this thread's stripe one of its era.
+    fn publish(&self, locked: &mut Locked, word: Word, now: Instant) -> Word {
+        let mut word = locked.circuit.marked(word);
+        let is_news = word.generation != self.word().generation;
+        if word.dated && (is_news || locked.tick_end.is_none_or(|end| now >= end)) {
+            word.tick = word.tick.wrapping_add(1);
+            locked.tick_end = locked.circuit.next_bucket(now);
+            let end = locked.tick_end.map_or(u64::MAX, nanos);
+            self.tick_end.store(end, Relaxed);
+        }
+        if word.state == State::Open {
+            self.until.store(nanos(locked.circuit.until()), Relaxed);
+        }
+        if word.state.judges() {
+            let Locked {
+                circuit, collected, ..
+            } = locked;
+            collected.turn(
+                &self.lanes.mine(),
+                word.era(),
+                word.generation,
+                now,
+                |generation, n, at| {
+                    if generation == word.generation {
+                        circuit.successes(word, n, at);
+                    }
+                },
+            );
+        }
+        self.word.store(word.pack(), Release);
+        word
     }
 
     /// No user code runs under the lock and nothing in there panics half way.
@@ -216,70 +411,38 @@ impl Gate {
     }
 }
 
-impl Transitions {
-    fn count(&mut self, from: State, to: State) {
-        let count = match (from, to) {
-            (State::Closed, State::Open) => &mut self.closed_to_open,
-            (State::Open, State::HalfOpen) => &mut self.open_to_half_open,
-            (State::Open, State::Closed) => &mut self.open_to_closed,
-            (State::HalfOpen, State::Open) => &mut self.half_open_to_open,
-            (State::HalfOpen, State::Closed) => &mut self.half_open_to_closed,
-            // Staying in a state is no transition, and nothing leads from closed to half-open.
-            (State::Closed, _) | (State::Open, _) | (State::HalfOpen, _) => return,
-        };
-        *count += 1;
-    }
+/// Ends a visit, with a result if there is one.
+struct End<'a>(&'a Gate, Option<Outcome>);
 
-    /// How often the circuit opened, the first time and again.
-    pub(crate) const fn opened(&self) -> u64 {
-        self.closed_to_open + self.half_open_to_open
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        let mine = self.0.lanes.mine();
+        match self.1 {
+            Some(outcome) => lanes::end_as(&mine, outcome),
+            None => lanes::end(&mine),
+        }
     }
 }
 
-#[cfg(all(test, not(loom)))]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn nobody_reads_the_clock_while_the_circuit_is_closed_and_stays_so() {
-        fn never() -> Instant {
-            panic!("the clock was read")
-        }
-
-        let gate = Gate::new(Settings::default(), Instant::now());
-        for outcome in [
-            Outcome::Failure,
-            Outcome::Failure,
-            Outcome::Ignored,
-            Outcome::Success,
-        ] {
-            assert_eq!(gate.peek(never), Peek::Admitting);
-            let ticket = gate.acquire(never).expect("a closed circuit lets calls in");
-            gate.settle(ticket, outcome, never);
-        }
+impl Room for Gate {
+    #[inline]
+    fn begin(&self) {
+        lanes::begin(&self.lanes.mine());
     }
 
-    #[test]
-    fn a_refusal_of_an_open_circuit_reads_the_clock_once_and_takes_no_lock() {
-        let now = Instant::now();
-        let settings = Settings {
-            consecutive_failures: 1,
-            ..Settings::default()
-        };
-        let gate = Gate::new(settings, now);
-        let ticket = gate.acquire(|| now).expect("a closed circuit lets calls in");
-        gate.settle(ticket, Outcome::Failure, || now);
+    fn end(&self) {
+        lanes::end(&self.lanes.mine());
+    }
 
-        let _held = gate.lock();
-        let mut readings = 0;
-        let answer = gate.acquire(|| {
-            readings += 1;
-            now
-        });
-        assert_eq!(
-            answer.map_err(|rejected| rejected.reason()),
-            Err(Reason::CircuitOpen)
-        );
-        assert_eq!(readings, 1);
+    fn visits(&self) -> u64 {
+        self.lanes.visits()
+    }
+}
+
+fn rejected(reason: Reason, wait: Option<Duration>) -> Rejected {
+    let rejected = Rejected::new(reason);
+    match wait {
+        Some(wait) => rejected.after(wait),
+        None => rejected,
     }
 }

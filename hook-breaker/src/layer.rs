@@ -1,12 +1,13 @@
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, sync::OnceLock};
 
-use hook_monitor::{ErrorsAsFailures, Lanes, RejectWithError, Rejected, RespondWith};
+use hook_monitor::{ErrorsAsFailures, RejectWithError, Rejected, RespondWith};
 use tower_layer::Layer;
 
 use crate::{
     breaker::{CircuitBreaker, CircuitBreakerBuilder},
-    config::DroppedCall,
-    service::{Breaker, Judge},
+    keyed::KeyedBreakerLayer,
+    service::Breaker,
+    settings::setters,
 };
 
 /// Puts a circuit breaker before a service.
@@ -14,90 +15,59 @@ use crate::{
 /// The circuit is the layer's: every service the layer makes, and every clone of the layer, shares it,
 /// however often `layer` is called. A second circuit is a second `CircuitBreakerLayer`.
 ///
-/// The setters of figures ([`consecutive_failures`](Self::consecutive_failures) to
-/// [`name`](Self::name)) begin a new circuit; use them before [`handle`](Self::handle), `clone` and
-/// `layer`. See the [crate page](crate) for what the circuit does.
+/// The setters of figures ([`trip_when`](Self::trip_when) to [`name`](Self::name)) begin a new circuit; use them
+/// before [`handle`](Self::handle), `clone` and `layer`. See the [crate page](crate) for what the circuit does.
+///
+/// Closures are cloned for each call, which costs nothing for those that hold nothing or references; let one that
+/// holds much hold an `Arc` of it.
 pub struct CircuitBreakerLayer<C = ErrorsAsFailures, R = RejectWithError> {
-    lanes: Lanes<Judge<C, R>>,
+    builder: CircuitBreakerBuilder,
+    /// Made when it is first needed, so that setters make none.
+    circuit: OnceLock<CircuitBreaker>,
+    classify: C,
+    on_reject: R,
+    waits: bool,
 }
 
 impl CircuitBreakerLayer {
     /// A breaker with the default settings, to which `Err` is a failure, and which refuses with an
     /// error.
     pub fn new() -> Self {
-        CircuitBreaker::new().into()
+        Self {
+            builder: CircuitBreaker::builder(),
+            circuit: OnceLock::new(),
+            classify: ErrorsAsFailures,
+            on_reject: RejectWithError,
+            waits: false,
+        }
+    }
+
+    /// A circuit for each key: see [`KeyedBreakerLayer`].
+    pub fn keyed_by<F, Req, K>(key: F) -> KeyedBreakerLayer<F, K>
+    where
+        F: Fn(&Req) -> K,
+    {
+        KeyedBreakerLayer::new(key)
     }
 }
 
 impl<C, R> CircuitBreakerLayer<C, R> {
-    /// So many failures in a row, with no success in between, open the circuit. Default: 3.
-    ///
-    /// # Panics
-    ///
-    /// If `failures` is zero.
-    #[must_use]
-    #[track_caller]
-    pub fn consecutive_failures(self, failures: u32) -> Self {
-        let builder = self.builder().consecutive_failures(failures);
-        self.rebuilt(builder)
-    }
+    setters!();
 
-    /// How long a break lasts before probes are let in. Default: 60 s. Capped at a century.
-    #[must_use]
-    pub fn open_for(self, open_for: Duration) -> Self {
-        let builder = self.builder().open_for(open_for);
-        self.rebuilt(builder)
-    }
-
-    /// How many calls a half-open circuit lets in, and how many of them must succeed for it to close:
-    /// all. Default: 5. At most 1,024.
+    /// Has `poll_ready` wait until the circuit lets calls in, instead of refusing them: for a caller with nothing
+    /// better to do, a worker that drains a queue say.
     ///
-    /// # Panics
+    /// A service that is ready was promised its call and is not refused, even if the circuit opens before it comes.
+    /// Whoever waits stands in a queue, first come, first served: as many are woken as there are probes, and by a
+    /// timer for the end of the break, not by asking again and again. The first in the queue watches the clock for
+    /// all, so a service that waited must be polled on or dropped. A probe's lease runs from when it was let in,
+    /// while it waits for the inner service too.
     ///
-    /// If `probes` is zero or more than 1,024.
+    /// Waiting for a break needs a tokio runtime with its timer: without one `poll_ready` panics.
     #[must_use]
-    #[track_caller]
-    pub fn probes(self, probes: u32) -> Self {
-        let builder = self.builder().probes(probes);
-        self.rebuilt(builder)
-    }
-
-    /// How long a probe may take; one that takes longer has failed. Default: 30 s. See
-    /// [`CircuitBreakerBuilder::probe_lease`].
-    ///
-    /// # Panics
-    ///
-    /// If `lease` is zero.
-    #[must_use]
-    #[track_caller]
-    pub fn probe_lease(self, lease: Duration) -> Self {
-        let builder = self.builder().probe_lease(lease);
-        self.rebuilt(builder)
-    }
-
-    /// What a call counts as that is dropped before it has a result, by a timeout outside the breaker
-    /// for one. Default: a failure if it is older than 100 ms. Around a server's route, where clients
-    /// hang up, say [`DroppedCall::Neutral`]; see there.
-    #[must_use]
-    pub fn dropped_call(self, dropped_call: DroppedCall) -> Self {
-        let builder = self.builder().dropped_call(dropped_call);
-        self.rebuilt(builder)
-    }
-
-    /// Reads time from the kernel's tick: a few nanoseconds a reading, exact to 1 to 10 ms, and deaf to
-    /// tokio's paused time. Default: tokio's clock.
-    #[cfg(feature = "coarse-clock")]
-    #[must_use]
-    pub fn coarse_clock(self) -> Self {
-        let builder = self.builder().coarse_clock();
-        self.rebuilt(builder)
-    }
-
-    /// What this breaker is called in figures and listings. Default: `breaker`.
-    #[must_use]
-    pub fn name(self, name: impl Into<String>) -> Self {
-        let builder = self.builder().name(name);
-        self.rebuilt(builder)
+    pub fn wait_until_permitted(mut self) -> Self {
+        self.waits = true;
+        self
     }
 
     /// Judges results with `classify`: a [`Classify`](crate::Classify) or a closure
@@ -110,13 +80,13 @@ impl<C, R> CircuitBreakerLayer<C, R> {
     /// A panic in it counts as a failure of the call, and goes on unwinding.
     #[must_use]
     pub fn classify_with<D>(self, classify: D) -> CircuitBreakerLayer<D, R> {
-        let Judge { core, on_reject, .. } = self.lanes.any().clone();
-        let classify = Arc::new(classify);
-        CircuitBreakerLayer::of(&Judge {
-            core,
+        CircuitBreakerLayer {
+            builder: self.builder,
+            circuit: self.circuit,
             classify,
-            on_reject,
-        })
+            on_reject: self.on_reject,
+            waits: self.waits,
+        }
     }
 
     /// Answers a refused call with what `respond` makes of the refusal; the service keeps its error
@@ -132,57 +102,48 @@ impl<C, R> CircuitBreakerLayer<C, R> {
     /// Turns a refusal into what `on_reject`, an [`OnReject`](crate::OnReject), makes of it.
     #[must_use]
     pub fn on_reject<Q>(self, on_reject: Q) -> CircuitBreakerLayer<C, Q> {
-        let Judge { core, classify, .. } = self.lanes.any().clone();
-        let on_reject = Arc::new(on_reject);
-        CircuitBreakerLayer::of(&Judge {
-            core,
-            classify,
+        CircuitBreakerLayer {
+            builder: self.builder,
+            circuit: self.circuit,
+            classify: self.classify,
             on_reject,
-        })
-    }
-
-    /// The circuit, to look at and to reset.
-    ///
-    /// Each one made allocates a few times: keep it, and clone it where another is needed.
-    pub fn handle(&self) -> CircuitBreaker {
-        CircuitBreaker::of(&self.lanes.any().core)
-    }
-
-    fn builder(&self) -> CircuitBreakerBuilder {
-        CircuitBreakerBuilder::like(&self.lanes.any().core)
-    }
-
-    fn of(judge: &Judge<C, R>) -> Self {
-        Self {
-            lanes: Lanes::new(judge),
+            waits: self.waits,
         }
     }
 
-    fn rebuilt(self, builder: CircuitBreakerBuilder) -> Self {
-        let core = Arc::clone(builder.build().core());
-        Self::of(&Judge {
-            core,
-            ..self.lanes.any().clone()
-        })
+    /// The circuit, to look at and to reset.
+    pub fn handle(&self) -> CircuitBreaker {
+        self.circuit().clone()
+    }
+
+    fn circuit(&self) -> &CircuitBreaker {
+        self.circuit.get_or_init(|| self.builder.clone().build())
+    }
+
+    fn with(mut self, builder: CircuitBreakerBuilder) -> Self {
+        self.builder = builder;
+        self.circuit = OnceLock::new();
+        self
     }
 }
 
-impl<S, C, R> Layer<S> for CircuitBreakerLayer<C, R> {
+impl<S, C: Clone, R: Clone> Layer<S> for CircuitBreakerLayer<C, R> {
     type Service = Breaker<S, C, R>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Breaker::new(inner, self.lanes.clone())
+        let (classify, on_reject) = (self.classify.clone(), self.on_reject.clone());
+        Breaker::new(inner, self.handle(), classify, on_reject, self.waits)
     }
 }
 
 /// A layer around a circuit that exists, for one circuit that guards services and other code alike.
 impl From<CircuitBreaker> for CircuitBreakerLayer {
     fn from(breaker: CircuitBreaker) -> Self {
-        Self::of(&Judge {
-            core: Arc::clone(breaker.core()),
-            classify: Arc::new(ErrorsAsFailures),
-            on_reject: Arc::new(RejectWithError),
-        })
+        Self {
+            builder: CircuitBreakerBuilder::like(&breaker),
+            circuit: OnceLock::from(breaker),
+            ..Self::new()
+        }
     }
 }
 
@@ -192,11 +153,15 @@ impl Default for CircuitBreakerLayer {
     }
 }
 
-// By hand: a closure need not be `Clone`.
-impl<C, R> Clone for CircuitBreakerLayer<C, R> {
+impl<C: Clone, R: Clone> Clone for CircuitBreakerLayer<C, R> {
+    /// Another layer on the same circuit.
     fn clone(&self) -> Self {
         Self {
-            lanes: self.lanes.clone(),
+            builder: self.builder.clone(),
+            circuit: OnceLock::from(self.handle()),
+            classify: self.classify.clone(),
+            on_reject: self.on_reject.clone(),
+            waits: self.waits,
         }
     }
 }
@@ -205,8 +170,8 @@ impl<C, R> Clone for CircuitBreakerLayer<C, R> {
 impl<C, R> fmt::Debug for CircuitBreakerLayer<C, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CircuitBreakerLayer")
-            .field("name", &self.lanes.any().core.name)
-            .field("settings", &self.lanes.any().core.settings)
+            .field("builder", &self.builder)
+            .field("circuit", &self.circuit.get())
             .finish_non_exhaustive()
     }
 }

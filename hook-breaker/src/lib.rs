@@ -5,22 +5,47 @@ mod breaker;
 mod circuit;
 mod config;
 mod error;
+mod event;
+mod feed;
 pub mod future;
 mod gate;
 mod handle;
+#[cfg(feature = "http")]
+mod http;
+mod keyed;
+mod lanes;
 mod layer;
+mod ledger;
+mod open_for;
 mod permit;
+mod policy;
+mod queue;
+#[cfg(feature = "serde")]
+mod saved;
 mod service;
+mod settings;
 mod shared;
 mod sync;
+mod trace;
+mod waiting;
 mod word;
 
 pub use breaker::{CircuitBreaker, CircuitBreakerBuilder};
-pub use config::{DroppedCall, State};
+pub use circuit::Cause;
+pub use config::{AfterWait, DroppedCall, State};
 pub use error::CallError;
-pub use handle::Snapshot;
+pub use event::{Event, Transition};
+pub use feed::Events;
+pub use handle::{Snapshot, WindowSnapshot};
+#[cfg(feature = "http")]
+pub use http::HttpStatus;
+pub use keyed::{KeyedBreaker, KeyedBreakerLayer, KeyedCircuits};
 pub use layer::CircuitBreakerLayer;
+pub use open_for::OpenFor;
 pub use permit::Permit;
+pub use policy::{Tally, TripPolicy, Window};
+#[cfg(feature = "serde")]
+pub use saved::SavedCircuit;
 pub use service::Breaker;
 
 pub use hook_monitor::{

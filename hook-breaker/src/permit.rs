@@ -1,18 +1,19 @@
-use std::{
-    fmt,
-    sync::Arc,
-    thread,
-    time::{Duration, Instant},
+use std::{fmt, mem::ManuallyDrop, thread, time::Duration};
+
+use hook_monitor::{Outcome, Rejected, Visit};
+
+use crate::{
+    circuit::Ticket,
+    gate::{Gate, Moment},
+    shared::Core,
 };
-
-use hook_monitor::{Lane, Outcome, Rejected};
-
-use crate::{breaker::Local, circuit::Ticket, shared::Owner};
 
 /// Leave to make one call, from [`CircuitBreaker::try_acquire`].
 ///
 /// Tell it how the call went. A permit that belongs to an earlier generation of the circuit (there was
 /// a transition or a reset since) changes nothing in the circuit, but is counted in the totals.
+///
+/// How long the call took, for a rule about slow calls, is measured from `try_acquire`.
 ///
 /// # Cancellation
 ///
@@ -25,13 +26,14 @@ use crate::{breaker::Local, circuit::Ticket, shared::Owner};
 #[must_use = "a permit that is dropped unsettled counts as a dropped call"]
 pub struct Permit {
     /// Gone when it is settled.
-    admission: Option<Admission<Arc<Lane<Local>>>>,
+    admission: Option<Admission>,
     // A call that a destructor makes while a panic unwinds is not ended by that panic.
     amid_panic: bool,
 }
 
 impl Permit {
-    pub(crate) fn new(mut admission: Admission<Arc<Lane<Local>>>) -> Self {
+    pub(crate) fn new(mut admission: Admission) -> Self {
+        admission.start(false);
         // Nobody will tell when the holder begins to wait, so the age runs from now.
         admission.wait();
         Self {
@@ -57,7 +59,7 @@ impl Permit {
 
     /// The call ended with `outcome`.
     pub fn settle(mut self, outcome: Outcome) {
-        if let Some(admission) = self.admission.take() {
+        if let Some(mut admission) = self.admission.take() {
             admission.settle(outcome);
         }
     }
@@ -65,7 +67,7 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        if let Some(admission) = self.admission.take() {
+        if let Some(mut admission) = self.admission.take() {
             if thread::panicking() && !self.amid_panic {
                 admission.settle(Outcome::Failure);
             }
@@ -84,110 +86,226 @@ impl fmt::Debug for Permit {
 /// A call that was let in and has not ended. Ends by [`settle`](Admission::settle), or by being
 /// dropped, which counts by the rule for dropped calls.
 #[derive(Debug)]
-pub(crate) struct Admission<O: Owner> {
-    owner: O,
-    ticket: Option<Ticket>,
-    /// When it was let in, if the classifier wants to know.
-    started: Option<Instant>,
+pub(crate) struct Admission {
+    /// Gone when it is settled.
+    gate: Option<Visit<Gate>>,
+    ticket: Ticket,
+    /// When it was let in, if anyone wants to know how long it took.
+    started: Moment,
     /// When it first had to wait, if the rule for dropped calls wants to know. Not when it was let in:
     /// what nobody polled has not kept anybody waiting.
-    waiting: Option<Instant>,
+    waiting: Moment,
 }
 
-impl<O: Owner> Admission<O> {
+impl Admission {
+    /// Where every call is let in. Wakes nobody and asks nobody.
     #[inline]
-    pub(crate) fn acquire(owner: O) -> Result<Self, (Rejected, O)> {
-        match owner.core().acquire() {
-            Ok(ticket) => Ok(Self {
-                owner,
-                ticket: Some(ticket),
-                started: None,
-                waiting: None,
-            }),
-            Err(rejected) => Err((rejected, owner)),
+    pub(crate) fn acquire_free(core: &Core) -> Option<Self> {
+        let ticket = core.gate().acquire_free()?;
+        Some(Self::new(core.visit(), ticket))
+    }
+
+    pub(crate) fn acquire(core: &Core) -> Result<Self, Rejected> {
+        Self::acquire_in(core.visit())
+    }
+
+    /// For a call that has been holding on to the gate already.
+    #[inline]
+    pub(crate) fn acquire_in(gate: Visit<Gate>) -> Result<Self, Rejected> {
+        match gate.acquire() {
+            Ok(ticket) => Ok(Self::new(gate, ticket)),
+            Err(rejected) => {
+                gate.count_refusal();
+                Err(rejected)
+            }
         }
     }
 
     #[inline]
-    pub(crate) fn owner(&self) -> &O {
-        &self.owner
+    pub(crate) fn new(gate: Visit<Gate>, ticket: Ticket) -> Self {
+        Self {
+            gate: Some(gate),
+            ticket,
+            started: Moment::NONE,
+            waiting: Moment::NONE,
+        }
+    }
+
+    /// Whether its result would still count.
+    pub(crate) fn is_current(&self) -> bool {
+        self.gate
+            .as_ref()
+            .is_some_and(|gate| self.ticket.is_of(gate.word()))
     }
 
     /// The call has to wait: its age, if anyone will ask for it, runs from here.
     #[inline]
     pub(crate) fn wait(&mut self) {
-        let core = self.owner.core();
-        if self.waiting.is_none() && core.is_age_of_use() {
-            self.waiting = Some(core.clock.now());
+        if let Some(gate) = &self.gate {
+            if self.waiting.is_none() && gate.knobs().is_age_of_use() {
+                self.waiting = gate.moment();
+            }
         }
     }
 
-    /// The classifier will ask how long the call [took](Admission::took).
+    /// The call begins. The time is taken if the classifier `is_timed`, or a rule asks for it.
     #[inline]
-    pub(crate) fn start(&mut self) {
-        self.started = Some(self.owner.core().clock.now());
-    }
-
-    /// How long the call has taken if it was [started](Admission::start), and zero otherwise.
-    #[inline]
-    pub(crate) fn took(&self) -> Duration {
-        match self.started {
-            Some(started) => self.owner.core().clock.now().saturating_duration_since(started),
-            None => Duration::ZERO,
+    pub(crate) fn start(&mut self, is_timed: bool) {
+        if let Some(gate) = &self.gate {
+            if is_timed || gate.knobs().is_time_of_use() {
+                self.started = gate.moment();
+            }
         }
     }
 
+    /// How long the call has taken, if anyone wants to know.
     #[inline]
-    pub(crate) fn settle(mut self, outcome: Outcome) {
-        if let Some(ticket) = self.ticket.take() {
-            self.owner.core().settle(ticket, outcome);
+    pub(crate) fn took(&self) -> Option<Duration> {
+        match &self.gate {
+            Some(gate) if !self.started.is_none() => took(gate, self.started),
+            _ => None,
         }
     }
 
-    /// Undoes the admission: the call is not made after all, and counts as refused.
-    pub(crate) fn refuse(mut self) {
-        if let Some(ticket) = self.ticket.take() {
-            self.owner.core().refuse(ticket);
+    /// Whether the call has been settled.
+    #[inline]
+    pub(crate) fn is_over(&self) -> bool {
+        self.gate.is_none()
+    }
+
+    pub(crate) fn settle(&mut self, outcome: Outcome) {
+        let took = self.took();
+        self.settle_after(outcome, took);
+    }
+
+    /// Like `settle`, where it is known how long the call took.
+    #[inline]
+    pub(crate) fn settle_after(&mut self, outcome: Outcome, took: Option<Duration>) {
+        if let Some(gate) = self.gate.take() {
+            let is_plain = outcome == Outcome::Success && self.started.is_none();
+            if is_plain && gate.settle_plainly(self.ticket) {
+                gate.end_with(|_| ());
+            } else {
+                settle(gate, self.ticket, outcome, took);
+            }
+        }
+    }
+
+    /// Undoes the admission: the call is not made after all, and counts as nothing.
+    pub(crate) fn give_back(mut self) {
+        if let Some(gate) = self.gate.take() {
+            gate.change(|circuit, word, now| circuit.give_back(word, self.ticket, now));
         }
     }
 }
 
-impl<O: Owner> Drop for Admission<O> {
+impl Drop for Admission {
     #[inline]
     fn drop(&mut self) {
-        if let Some(ticket) = self.ticket.take() {
-            let core = self.owner.core();
-            core.settle(ticket, core.dropped(self.waiting));
+        if let Some(gate) = self.gate.take() {
+            drop_call(gate, self.ticket, self.started, self.waiting);
         }
     }
 }
 
-/// An admission while the call's own code runs: should that panic, the call has failed.
-pub(crate) struct Unwinding<O: Owner>(Option<Admission<O>>);
+// Off the hot path, and by value: were a reference to an admission to leave the function that holds it, it could not
+// be kept in registers.
 
-impl<O: Owner> Unwinding<O> {
+#[inline(never)]
+fn took(gate: &Gate, started: Moment) -> Option<Duration> {
+    started.until(|| gate.now())
+}
+
+#[inline(never)]
+fn settle(gate: Visit<Gate>, ticket: Ticket, outcome: Outcome, took: Option<Duration>) {
+    gate.end_with(|gate| gate.settle(ticket, outcome, took));
+}
+
+#[cold]
+#[inline(never)]
+fn fail(gate: Visit<Gate>, ticket: Ticket, started: Moment) {
+    let took = started.until(|| gate.now());
+    gate.end_with(|gate| gate.settle(ticket, Outcome::Failure, took));
+}
+
+#[inline(never)]
+fn drop_call(gate: Visit<Gate>, ticket: Ticket, started: Moment, waiting: Moment) {
+    gate.end_with(|gate| gate.drop_call(ticket, started, waiting));
+}
+
+/// An admission while code that is not ours runs: should that panic, the call has failed.
+pub(crate) struct Unwinding(ManuallyDrop<Admission>);
+
+impl Unwinding {
     #[inline]
-    pub(crate) fn guard(admission: Admission<O>) -> Self {
-        Self(Some(admission))
+    pub(crate) fn guard(admission: Admission) -> Self {
+        Self(ManuallyDrop::new(admission))
     }
 
-    /// Nothing panicked.
+    /// The call goes on.
     #[inline]
-    pub(crate) fn survived(mut self) -> Admission<O> {
-        self.0.take().expect("the guard holds the admission until here")
-    }
-
-    #[inline]
-    pub(crate) fn admission(&self) -> &Admission<O> {
-        self.0.as_ref().expect("the guard holds the admission until here")
+    pub(crate) fn survived(self) -> Admission {
+        let mut this = ManuallyDrop::new(self);
+        Admission {
+            gate: this.0.gate.take(),
+            ticket: this.0.ticket,
+            started: this.0.started,
+            waiting: this.0.waiting,
+        }
     }
 }
 
-impl<O: Owner> Drop for Unwinding<O> {
+impl Drop for Unwinding {
     #[inline]
     fn drop(&mut self) {
-        if let Some(admission) = self.0.take() {
-            admission.settle(Outcome::Failure);
+        if let Some(gate) = self.0.gate.take() {
+            fail(gate, self.0.ticket, self.0.started);
+        }
+    }
+}
+
+/// Like [`Unwinding`], for an admission that stays where it is.
+pub(crate) struct UnwindingIn<'a> {
+    admission: &'a mut Admission,
+    is_over: bool,
+}
+
+impl<'a> UnwindingIn<'a> {
+    #[inline]
+    pub(crate) fn guard(admission: &'a mut Admission) -> Self {
+        Self {
+            admission,
+            is_over: false,
+        }
+    }
+
+    /// The call goes on.
+    #[inline]
+    pub(crate) fn survived(mut self) {
+        self.is_over = true;
+        self.admission.wait();
+    }
+
+    #[inline]
+    pub(crate) fn took(&self) -> Option<Duration> {
+        self.admission.took()
+    }
+
+    /// The call has ended.
+    #[inline]
+    pub(crate) fn settle(mut self, outcome: Outcome, took: Option<Duration>) {
+        self.is_over = true;
+        self.admission.settle_after(outcome, took);
+    }
+}
+
+impl Drop for UnwindingIn<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        if !self.is_over {
+            if let Some(gate) = self.admission.gate.take() {
+                fail(gate, self.admission.ticket, self.admission.started);
+            }
         }
     }
 }

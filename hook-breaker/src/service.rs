@@ -1,11 +1,10 @@
 use std::{
-    fmt,
-    sync::Arc,
+    fmt, mem,
     task::{Context, Poll, ready},
     time::Duration,
 };
 
-use hook_monitor::{Classify, ErrorsAsFailures, Lane, Lanes, OnReject, Reason, RejectWithError, Rejected};
+use hook_monitor::{Classify, ErrorsAsFailures, OnReject, Reason, RejectWithError, Rejected};
 use tower_service::Service;
 
 use crate::{
@@ -13,7 +12,7 @@ use crate::{
     future::ResponseFuture,
     gate::Peek,
     permit::{Admission, Unwinding},
-    shared::{Core, Owner},
+    waiting::Waiting,
 };
 
 /// A service behind a circuit breaker, made by [`CircuitBreakerLayer`](crate::CircuitBreakerLayer).
@@ -24,6 +23,9 @@ use crate::{
 /// the breaker is ready at once without touching the inner service, and the refusal comes out of the
 /// response future.
 ///
+/// With [`wait_until_permitted`](crate::CircuitBreakerLayer::wait_until_permitted) it is not ready while the circuit
+/// refuses, and does not refuse a call it was ready for.
+///
 /// A service keeps what its inner service has reserved for it, or has put it in a queue for, when the
 /// circuit refuses in between: until it is polled ready and called again, or dropped. A service that
 /// will not be used for a while should be dropped, or replaced by its clone.
@@ -33,8 +35,13 @@ use crate::{
 /// A response future that is dropped counts by the [`DroppedCall`](crate::DroppedCall) rule.
 pub struct Breaker<S, C = ErrorsAsFailures, R = RejectWithError> {
     inner: S,
-    lanes: Lanes<Judge<C, R>>,
+    circuit: CircuitBreaker,
+    classify: C,
+    on_reject: R,
     readiness: Readiness,
+    promised: (Reason, Option<Duration>),
+    /// There is one if it waits rather than refuses.
+    waiting: Option<Box<Waiting>>,
 }
 
 /// What the caller was promised when it last asked.
@@ -44,24 +51,27 @@ enum Readiness {
     Unknown,
     /// The inner service is ready, and stays so until it is called.
     Inner,
-    /// A refusal for this reason: the inner service was not asked, so it must not be called.
-    Refusal(Reason),
+    /// The refusal that is in `promised`: the inner service was not asked, so it must not be called.
+    Refusal,
 }
 
 impl<S, C, R> Breaker<S, C, R> {
-    pub(crate) fn new(inner: S, lanes: Lanes<Judge<C, R>>) -> Self {
+    pub(crate) fn new(inner: S, circuit: CircuitBreaker, classify: C, on_reject: R, waits: bool) -> Self {
+        let waiting = waits.then(|| Waiting::new(circuit.core()));
         Self {
             inner,
-            lanes,
+            circuit,
+            classify,
+            on_reject,
             readiness: Readiness::Unknown,
+            promised: (Reason::CircuitOpen, None),
+            waiting,
         }
     }
 
     /// The circuit, to look at and to reset.
-    ///
-    /// Each one made allocates a few times: keep it, and clone it where another is needed.
     pub fn handle(&self) -> CircuitBreaker {
-        CircuitBreaker::of(&self.lanes.any().core)
+        self.circuit.clone()
     }
 
     /// The inner service.
@@ -83,8 +93,8 @@ impl<S, C, R> Breaker<S, C, R> {
 impl<S, C, R, Req> Service<Req> for Breaker<S, C, R>
 where
     S: Service<Req>,
-    C: Classify<S::Response, S::Error>,
-    R: OnReject<S::Response, S::Error>,
+    C: Classify<S::Response, S::Error> + Clone,
+    R: OnReject<S::Response, S::Error> + Clone,
 {
     type Response = S::Response;
     type Error = R::Error;
@@ -92,10 +102,14 @@ where
 
     #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        if let Peek::Refusing(reason) = self.lanes.any().core.peek() {
+        if self.waiting.is_some() {
+            return self.poll_ready_waiting(cx).map_err(R::inner);
+        }
+        if let Peek::Refusing(reason, wait) = self.circuit.core().gate().peek() {
             // An inner service that was ready still is: should the break be over by then, it is called.
             if !matches!(self.readiness, Readiness::Inner) {
-                self.readiness = Readiness::Refusal(reason);
+                self.readiness = Readiness::Refusal;
+                self.promised = (reason, wait);
             }
             return Poll::Ready(Ok(()));
         }
@@ -107,65 +121,106 @@ where
 
     #[inline]
     fn call(&mut self, req: Req) -> Self::Future {
-        let admission = match Admission::acquire(self.lanes.mine()) {
-            Ok(admission) => admission,
-            Err((rejected, judge)) => {
-                // The inner service keeps its readiness, if it had it, for the next call.
-                if matches!(self.readiness, Readiness::Refusal(_)) {
-                    self.readiness = Readiness::Unknown;
-                }
-                return ResponseFuture::refused(rejected, judge);
-            }
-        };
-        if let Readiness::Refusal(reason) = self.readiness {
-            return self.refuse_unreadied(admission, reason);
-        }
         // `Unknown` is a caller who did not ask; what that leads to is the inner service's to say.
-        self.readiness = Readiness::Unknown;
-        self.call_admitted(admission, req)
+        let is_plain = !matches!(self.readiness, Readiness::Refusal) && self.waiting.is_none();
+        if is_plain {
+            if let Some(admission) = Admission::acquire_free(self.circuit.core()) {
+                self.readiness = Readiness::Unknown;
+                return call_inner(&mut self.inner, admission, self.classify.clone(), req);
+            }
+        }
+        self.call_slowly(req)
     }
 }
 
 impl<S, C, R> Breaker<S, C, R> {
-    #[inline]
-    fn call_admitted<Req>(
-        &mut self,
-        mut admission: Admission<Held<C, R>>,
-        req: Req,
-    ) -> ResponseFuture<S::Future, C, R>
+    /// Where the circuit does not let every call in, or something was promised.
+    #[inline(never)]
+    fn call_slowly<Req>(&mut self, req: Req) -> ResponseFuture<S::Future, C, R>
     where
         S: Service<Req>,
-        C: Classify<S::Response, S::Error>,
+        C: Classify<S::Response, S::Error> + Clone,
+        R: Clone,
     {
-        if admission.owner().classify.is_timed() {
-            admission.start();
+        let readiness = mem::replace(&mut self.readiness, Readiness::Unknown);
+        if matches!(readiness, Readiness::Refusal) {
+            return self.refuse();
         }
-        let guard = Unwinding::guard(admission);
-        let future = self.inner.call(req);
-        ResponseFuture::called(future, guard.survived())
+        let promised = self.waiting.as_mut().and_then(|waiting| waiting.take());
+        let admission = match promised.map_or_else(|| Admission::acquire(self.circuit.core()), Ok) {
+            Ok(admission) => admission,
+            Err(rejected) => {
+                // The inner service keeps its readiness, if it had it, for the next call.
+                self.readiness = readiness;
+                return ResponseFuture::refused(rejected, self.on_reject.clone());
+            }
+        };
+        call_inner(&mut self.inner, admission, self.classify.clone(), req)
     }
 
-    /// The circuit refused when the caller asked for readiness and admits now. Nobody knows whether
-    /// the inner service is ready, and there is no waiting for it in here, so the refusal stands; the
-    /// next attempt finds the door open.
-    #[cold]
-    fn refuse_unreadied<F>(
-        &mut self,
-        admission: Admission<Held<C, R>>,
-        reason: Reason,
-    ) -> ResponseFuture<F, C, R> {
-        self.readiness = Readiness::Unknown;
-        let judge = Arc::clone(admission.owner());
-        admission.refuse();
-        let rejected = Rejected::new(reason).after(Duration::ZERO);
-        ResponseFuture::refused(rejected, judge)
+    /// What was promised when the caller asked for readiness. Nobody knows whether the inner service is ready, and
+    /// there is no waiting for it in here, so the refusal stands, whatever the circuit is by now; it costs no second
+    /// look at the clock.
+    fn refuse<F>(&self) -> ResponseFuture<F, C, R>
+    where
+        R: Clone,
+    {
+        self.circuit.core().gate().count_refusal();
+        let (reason, wait) = self.promised;
+        let rejected = Rejected::new(reason);
+        let rejected = match wait {
+            Some(wait) => rejected.after(wait),
+            None => rejected,
+        };
+        ResponseFuture::refused(rejected, self.on_reject.clone())
+    }
+
+    #[inline(never)]
+    fn poll_ready_waiting<Req>(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>>
+    where
+        S: Service<Req>,
+    {
+        let Some(waiting) = &mut self.waiting else {
+            return self.inner.poll_ready(cx);
+        };
+        loop {
+            ready!(waiting.poll_turn(cx));
+            ready!(self.inner.poll_ready(cx))?;
+            if waiting.confirm() {
+                return Poll::Ready(Ok(()));
+            }
+        }
     }
 }
 
-impl<S: Clone, C, R> Clone for Breaker<S, C, R> {
+/// Calls `inner` and lets the admission go with the call; a panic in there is a failure.
+#[inline]
+pub(crate) fn call_inner<S, C, R, Req>(
+    inner: &mut S,
+    mut admission: Admission,
+    classify: C,
+    req: Req,
+) -> ResponseFuture<S::Future, C, R>
+where
+    S: Service<Req>,
+    C: Classify<S::Response, S::Error>,
+{
+    admission.start(classify.is_timed());
+    let guard = Unwinding::guard(admission);
+    let future = inner.call(req);
+    ResponseFuture::called(future, guard.survived(), classify)
+}
+
+impl<S: Clone, C: Clone, R: Clone> Clone for Breaker<S, C, R> {
     /// Another service on the same circuit. It is not ready, whatever this one is.
     fn clone(&self) -> Self {
-        Self::new(self.inner.clone(), self.lanes.clone())
+        Self::new(
+            self.inner.clone(),
+            self.circuit.clone(),
+            self.classify.clone(),
+            self.on_reject.clone(),
+            self.waiting.is_some(),
+        )
     }
 }
 
@@ -174,39 +229,7 @@ impl<S: fmt::Debug, C, R> fmt::Debug for Breaker<S, C, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Breaker")
             .field("inner", &self.inner)
-            .field("name", &self.lanes.any().core.name)
-            .field("state", &self.lanes.any().core.gate.word().state)
+            .field("circuit", &self.circuit)
             .finish_non_exhaustive()
-    }
-}
-
-// ===== impl Judge =====
-
-/// What a call holds on to.
-pub(crate) type Held<C, R> = Arc<Lane<Judge<C, R>>>;
-
-/// What services and their calls share: the circuit, and the user's part, which is how a result is
-/// judged and what a refusal becomes.
-pub(crate) struct Judge<C, R> {
-    pub(crate) core: Arc<Core>,
-    pub(crate) classify: Arc<C>,
-    pub(crate) on_reject: Arc<R>,
-}
-
-impl<C, R> Owner for Judge<C, R> {
-    #[inline]
-    fn core(&self) -> &Core {
-        &self.core
-    }
-}
-
-// By hand: all three are shared, so neither closure need be `Clone`.
-impl<C, R> Clone for Judge<C, R> {
-    fn clone(&self) -> Self {
-        Self {
-            core: Arc::clone(&self.core),
-            classify: Arc::clone(&self.classify),
-            on_reject: Arc::clone(&self.on_reject),
-        }
     }
 }

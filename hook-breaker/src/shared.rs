@@ -1,103 +1,59 @@
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
-use hook_monitor::{Clock, Counters, Lane, Outcome, Rejected};
+use hook_monitor::{Clock, Keep, Room, Tenant, Visit};
 
-use crate::{
-    circuit::Ticket,
-    config::{DroppedCall, Settings},
-    gate::{Gate, Peek},
-};
+use crate::{config::Settings, feed::Feed, gate::Gate};
 
-/// One circuit with all that belongs to it; what every handle, service and call shares.
+/// Gates are never freed, but used again, so that a call holds on to one without counting references.
+static GATES: Keep<Gate> = Keep::new();
+
+/// One circuit with all that belongs to it; what every handle and service shares.
 #[derive(Debug)]
 pub(crate) struct Core {
-    pub(crate) gate: Gate,
-    pub(crate) clock: Clock,
-    pub(crate) counters: Counters<4>,
     pub(crate) settings: Settings,
-    pub(crate) name: String,
+    pub(crate) clock: Clock,
+    pub(crate) feed: Arc<Feed>,
+    gate: Tenant<Gate>,
 }
-
-pub(crate) const SUCCESS: usize = 0;
-pub(crate) const FAILURE: usize = 1;
-pub(crate) const IGNORED: usize = 2;
-pub(crate) const NOT_PERMITTED: usize = 3;
 
 impl Core {
     pub(crate) fn new(name: String, settings: Settings, clock: Clock) -> Self {
+        let feed = Arc::new(Feed::new(name));
+        let gate = GATES.take(Gate::new, |_| ());
+        gate.renew(&settings, clock, Arc::clone(&feed));
         Self {
-            gate: Gate::new(settings, clock.now()),
-            clock,
-            counters: Counters::new(),
             settings,
-            name,
+            clock,
+            feed,
+            gate,
         }
     }
 
-    #[inline]
-    pub(crate) fn acquire(&self) -> Result<Ticket, Rejected> {
-        let answer = self.gate.acquire(|| self.clock.now());
-        if answer.is_err() {
-            self.counters.add(NOT_PERMITTED, 1);
-        }
-        answer
+    pub(crate) fn name(&self) -> &str {
+        self.feed.name()
     }
 
     #[inline]
-    pub(crate) fn settle(&self, ticket: Ticket, outcome: Outcome) {
-        let kind = match outcome {
-            Outcome::Success => SUCCESS,
-            Outcome::Failure => FAILURE,
-            Outcome::Ignored => IGNORED,
-        };
-        self.counters.add(kind, 1);
-        self.gate.settle(ticket, outcome, || self.clock.now());
+    pub(crate) fn gate(&self) -> &Gate {
+        &self.gate
     }
 
-    /// Takes back a ticket for a call that is not made after all.
-    pub(crate) fn refuse(&self, ticket: Ticket) {
-        self.counters.add(NOT_PERMITTED, 1);
-        self.gate.settle(ticket, Outcome::Ignored, || self.clock.now());
-    }
-
+    /// What a call holds on to.
     #[inline]
-    pub(crate) fn peek(&self) -> Peek {
-        self.gate.peek(|| self.clock.now())
+    pub(crate) fn visit(&self) -> Visit<Gate> {
+        self.gate.visit()
     }
 
-    /// Whether anyone will want to know how old a call was when it was dropped.
-    #[inline]
-    pub(crate) fn is_age_of_use(&self) -> bool {
-        matches!(self.settings.dropped_call, DroppedCall::FailureIfOlderThan(_))
-    }
-
-    /// What a dropped call counts as that has been waiting since then, if it ever had to.
-    pub(crate) fn dropped(&self, waiting: Option<Instant>) -> Outcome {
-        let failed = match self.settings.dropped_call {
-            DroppedCall::Neutral => false,
-            DroppedCall::Failure => true,
-            DroppedCall::FailureIfOlderThan(limit) => {
-                waiting.is_some_and(|since| self.clock.now().saturating_duration_since(since) >= limit)
-            }
-        };
-        if failed {
-            Outcome::Failure
-        } else {
-            Outcome::Ignored
-        }
+    /// How many calls are under way.
+    pub(crate) fn in_flight(&self) -> u64 {
+        self.gate.visits()
     }
 }
 
-/// A way to hold on to a circuit for as long as a call takes.
-///
-/// A call keeps its thread's [`Lane`] of what services and handles share, see [`hook_monitor::Lanes`].
-pub(crate) trait Owner {
-    fn core(&self) -> &Core;
-}
-
-impl<T: Owner> Owner for Arc<Lane<T>> {
-    #[inline]
-    fn core(&self) -> &Core {
-        (***self).core()
+impl Drop for Core {
+    fn drop(&mut self) {
+        // A user's rule, and who listens, do not outlive the circuit.
+        self.gate.vacate();
+        self.feed.end();
     }
 }

@@ -13,7 +13,7 @@ use std::{
 use futures::FutureExt;
 use hook_breaker::{
     BoxError, CallError, CircuitBreaker, CircuitBreakerLayer, DroppedCall, OnReject, Outcome, Reason,
-    Rejected, State,
+    Rejected, State, TripPolicy, Window,
 };
 use tokio::time::{advance, sleep, timeout};
 use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn, timeout::TimeoutLayer};
@@ -172,19 +172,30 @@ async fn poll_once<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
 
 #[tokio::test(start_paused = true)]
 async fn the_rule_decides_what_a_dropped_call_is() {
-    for (rule, age, failures) in [
-        (DroppedCall::Neutral, Duration::from_secs(60), 0),
-        (DroppedCall::Failure, Duration::ZERO, 1),
-        (DroppedCall::default(), Duration::from_millis(99), 0),
-        (DroppedCall::default(), Duration::from_millis(100), 1),
+    let slow_at_200_ms =
+        TripPolicy::slow_call_rate(1.0, Duration::from_millis(200), Window::calls(10).min_calls(10));
+    let by_default = CircuitBreaker::builder;
+    let by_slowness = || by_default().trip_when(slow_at_200_ms.clone());
+    for (builder, age, failures) in [
+        (
+            by_default().dropped_call(DroppedCall::Neutral),
+            Duration::from_secs(60),
+            0,
+        ),
+        (by_default().dropped_call(DroppedCall::Failure), Duration::ZERO, 1),
+        (by_default(), Duration::from_millis(99), 0),
+        (by_default(), Duration::from_millis(100), 1),
+        (by_slowness(), Duration::from_millis(199), 0),
+        (by_slowness(), Duration::from_millis(200), 1),
     ] {
-        let breaker = CircuitBreaker::builder().dropped_call(rule).build();
+        let rule = format!("{builder:?}");
+        let breaker = builder.build();
         let mut call = Box::pin(breaker.call(pending::<Result<(), ()>>()));
         assert!(poll_once(&mut call).await.is_none());
         advance(age).await;
         drop(call);
         let seen = breaker.snapshot();
-        assert_eq!(seen.failures, failures, "{rule:?} after {age:?}");
+        assert_eq!(seen.failures, failures, "{rule} after {age:?}");
         assert_eq!(seen.failures + seen.ignored, 1, "it never vanishes");
     }
 }
@@ -314,6 +325,7 @@ async fn a_timed_classifier_is_told_how_long_the_call_took() {
 
 #[tokio::test(start_paused = true)]
 async fn own_on_reject_decides_what_a_refusal_is() {
+    #[derive(Clone)]
     struct AsStatus;
 
     #[derive(Debug, PartialEq)]

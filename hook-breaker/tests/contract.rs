@@ -194,12 +194,12 @@ async fn a_promised_refusal_stands_when_the_break_ends_before_the_call() {
     // Not called: it would panic, for it was never polled.
     assert_eq!(
         reason(service.call(()).await),
-        (Reason::CircuitOpen, Some(Duration::ZERO))
+        (Reason::CircuitOpen, Some(OPEN_FOR))
     );
     let seen = layer.handle().snapshot();
     assert_eq!((seen.not_permitted, seen.ignored), (1, 0));
 
-    // The slot was given back, and the next attempt is the probe that closes the circuit.
+    // The next attempt is the probe that closes the circuit.
     service.ready().await.unwrap().call(()).await.unwrap();
     assert_eq!(layer.handle().state(), State::Closed);
 }

@@ -41,20 +41,32 @@ fn every_figure_is_there_from_the_start() {
     let breaker = CircuitBreakerLayer::new().name("inventory").handle();
     assert_eq!((breaker.layer(), breaker.name()), ("breaker", "inventory"));
     assert_eq!(
-        Lines::of(&breaker),
+        Lines::of(&breaker)
+            .into_iter()
+            .filter(|line| !line.starts_with("hook_breaker_transitions"))
+            .collect::<Vec<_>>(),
         [
             "hook_breaker_state{state=closed} 1",
             "hook_breaker_state{state=open} 0",
             "hook_breaker_state{state=half_open} 0",
+            "hook_breaker_state{state=forced_open} 0",
+            "hook_breaker_state{state=disabled} 0",
+            "hook_breaker_state{state=metrics_only} 0",
+            "hook_breaker_state_seconds_total{state=closed} 0",
+            "hook_breaker_state_seconds_total{state=open} 0",
+            "hook_breaker_state_seconds_total{state=half_open} 0",
+            "hook_breaker_state_seconds_total{state=forced_open} 0",
+            "hook_breaker_state_seconds_total{state=disabled} 0",
+            "hook_breaker_state_seconds_total{state=metrics_only} 0",
             "hook_breaker_calls_total{kind=success} 0",
             "hook_breaker_calls_total{kind=failure} 0",
+            "hook_breaker_calls_total{kind=slow} 0",
             "hook_breaker_calls_total{kind=ignored} 0",
             "hook_breaker_calls_total{kind=not_permitted} 0",
-            "hook_breaker_transitions_total{from=closed,to=open} 0",
-            "hook_breaker_transitions_total{from=open,to=half_open} 0",
-            "hook_breaker_transitions_total{from=open,to=closed} 0",
-            "hook_breaker_transitions_total{from=half_open,to=open} 0",
-            "hook_breaker_transitions_total{from=half_open,to=closed} 0",
+            "hook_breaker_calls_in_flight{} 0",
+            "hook_breaker_waiting{} 0",
+            "hook_breaker_failure_ratio{} 0",
+            "hook_breaker_slow_call_ratio{} 0",
         ]
     );
 }
@@ -69,7 +81,7 @@ async fn the_gauge_shows_one_state_at_a_time_and_the_status_follows() {
     let check = |state: &str, status: Status| {
         let on: Vec<_> = Lines::of(&breaker)
             .into_iter()
-            .filter(|line| line.starts_with("hook_breaker_state") && line.ends_with(" 1"))
+            .filter(|line| line.starts_with("hook_breaker_state{") && line.ends_with(" 1"))
             .collect();
         assert_eq!(on, [format!("hook_breaker_state{{state={state}}} 1")]);
         assert_eq!(breaker.status(), status);
@@ -93,17 +105,21 @@ async fn the_gauge_shows_one_state_at_a_time_and_the_status_follows() {
     breaker.reset();
 
     assert_eq!(
-        Lines::of(&breaker)[3..],
+        Lines::of(&breaker)
+            .into_iter()
+            .filter(|line| line.contains("_total") && !line.ends_with(" 0"))
+            .collect::<Vec<_>>(),
         [
+            "hook_breaker_state_seconds_total{state=open} 2",
             "hook_breaker_calls_total{kind=success} 1",
             "hook_breaker_calls_total{kind=failure} 3",
             "hook_breaker_calls_total{kind=ignored} 1",
             "hook_breaker_calls_total{kind=not_permitted} 1",
             "hook_breaker_transitions_total{from=closed,to=open} 2",
-            "hook_breaker_transitions_total{from=open,to=half_open} 2",
             "hook_breaker_transitions_total{from=open,to=closed} 1",
-            "hook_breaker_transitions_total{from=half_open,to=open} 1",
+            "hook_breaker_transitions_total{from=open,to=half_open} 2",
             "hook_breaker_transitions_total{from=half_open,to=closed} 1",
+            "hook_breaker_transitions_total{from=half_open,to=open} 1",
         ]
     );
     assert_eq!(breaker.snapshot().opened, 3);
