@@ -1,10 +1,11 @@
 use std::{fmt, future::Future, sync::Arc, time::Duration};
 
-use hook_monitor::{Classify, Clock, ErrorsAsFailures, Rejected};
+use hook_monitor::{Classify, Clock, ErrorsAsFailures, Rejected, Visit};
 
 use crate::{
     config::{AfterWait, DroppedCall, Settings},
     future::Call,
+    gate::Gate,
     open_for::OpenFor,
     permit::{Admission, Permit},
     policy::{TripPolicy, Window},
@@ -33,6 +34,8 @@ use crate::{
 #[derive(Clone)]
 pub struct CircuitBreaker {
     core: Arc<Core>,
+    /// That of the core, a step nearer.
+    gate: &'static Gate,
 }
 
 impl CircuitBreaker {
@@ -112,7 +115,7 @@ impl CircuitBreaker {
         C: Classify<T, E>,
         F: Future<Output = Result<T, E>>,
     {
-        Call::new(self.core.visit(), classify, future)
+        Call::new(Visit::to(self.gate), classify, future)
     }
 
     /// Leave for one call, to be settled by hand.
@@ -127,11 +130,16 @@ impl CircuitBreaker {
     /// half-open and every probe is under way, or with
     /// [`Reason::CircuitIsolated`](crate::Reason::CircuitIsolated) if it was opened by hand.
     pub fn try_acquire(&self) -> Result<Permit, Rejected> {
-        Admission::acquire(&self.core).map(Permit::new)
+        Admission::acquire(self.gate).map(Permit::new)
     }
 
     pub(crate) fn core(&self) -> &Arc<Core> {
         &self.core
+    }
+
+    #[inline]
+    pub(crate) fn gate(&self) -> &'static Gate {
+        self.gate
     }
 }
 
@@ -272,7 +280,10 @@ impl CircuitBreakerBuilder {
     #[must_use]
     pub fn build(self) -> CircuitBreaker {
         let core = Core::new(self.name, self.settings, self.clock);
-        CircuitBreaker { core: Arc::new(core) }
+        CircuitBreaker {
+            gate: core.gate(),
+            core: Arc::new(core),
+        }
     }
 
     pub(crate) fn called(&self) -> &str {

@@ -51,7 +51,7 @@ pin_project! {
 }
 
 impl<F, C, R> ResponseFuture<F, C, R> {
-    #[inline]
+    #[inline(always)]
     pub(crate) fn called(future: F, admission: Admission, classify: C) -> Self {
         Self {
             state: State::Called {
@@ -85,7 +85,7 @@ where
 {
     type Output = Result<T, R::Error>;
 
-    #[inline]
+    #[inline(always)]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().state.project() {
             StateProj::Called {
@@ -148,7 +148,7 @@ where
 {
     type Output = Result<T, CallError<E>>;
 
-    #[inline]
+    #[inline(always)]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         if let Some(gate) = this.asking.take() {
@@ -178,7 +178,7 @@ impl<F, C> fmt::Debug for Call<F, C> {
 const POLLED_AGAIN: &str = "the future of a circuit breaker was polled after it gave its result";
 
 /// Polls an admitted call, and settles it when it ends, by panic too.
-#[inline]
+#[inline(always)]
 fn poll_admitted<F, T, E>(
     future: Pin<&mut F>,
     admission: &mut Admission,

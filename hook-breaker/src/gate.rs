@@ -180,7 +180,7 @@ impl Gate {
 
     /// Takes the success of a call of which nobody wants to know how long it took, and counts its visit as ended. If
     /// this says `false`, there is more to it, and nothing is done.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn settle_plainly(&self, ticket: Ticket) -> bool {
         let bits = self.bits();
         if !(bits.is_calm() && ticket.is_plain(bits) && self.is_of_tick(bits)) {

@@ -92,7 +92,7 @@ impl CircuitBreaker {
     /// What the circuit is doing. An open circuit whose break is over is `Open` until a call asks.
     #[inline]
     pub fn state(&self) -> State {
-        self.core().gate().word().state
+        self.gate().word().state
     }
 
     /// Everything there is to know, read at once. Totals may be ahead of or behind the state by the
@@ -156,8 +156,7 @@ impl CircuitBreaker {
     }
 
     fn put(&self, state: State) {
-        self.core()
-            .gate()
+        self.gate()
             .change(|circuit, word, now| circuit.put(word, state, now));
     }
 }

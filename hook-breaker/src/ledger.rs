@@ -95,22 +95,32 @@ impl Collected {
 /// Notes a success down under the era `now`. If this says `false`, it has not: the lane is of another era, or full.
 #[inline]
 pub(crate) fn note(mine: &Mine<'_>, now: u32) -> bool {
-    let noted = &mine.noted;
-    let mut raw = noted.load(Relaxed);
-    if mine.is_alone() {
-        let fits = era(raw) == now && count(raw) < FULL;
-        if fits {
-            noted.store(raw + 1, Relaxed);
-        }
-        return fits;
+    if !mine.is_alone() {
+        return note_among_others(&mine.noted, now);
     }
-    while era(raw) == now && count(raw) < FULL {
+    let raw = mine.noted.load(Relaxed);
+    let fits = fits(raw, now);
+    if fits {
+        mine.noted.store(raw + 1, Relaxed);
+    }
+    fits
+}
+
+#[inline(never)]
+fn note_among_others(noted: &Noted, now: u32) -> bool {
+    let mut raw = noted.load(Relaxed);
+    while fits(raw, now) {
         match noted.compare_exchange_weak(raw, raw + 1, Relaxed, Relaxed) {
             Ok(_) => return true,
             Err(found) => raw = found,
         }
     }
     false
+}
+
+#[inline]
+const fn fits(raw: u64, now: u32) -> bool {
+    era(raw) == now && count(raw) < FULL
 }
 
 impl Entry {

@@ -5,7 +5,6 @@ use hook_monitor::{Outcome, Rejected, Visit};
 use crate::{
     circuit::Ticket,
     gate::{Gate, Moment},
-    shared::Core,
 };
 
 /// Leave to make one call, from [`CircuitBreaker::try_acquire`].
@@ -99,14 +98,14 @@ pub(crate) struct Admission {
 
 impl Admission {
     /// Where every call is let in. Wakes nobody and asks nobody.
-    #[inline]
-    pub(crate) fn acquire_free(core: &Core) -> Option<Self> {
-        let ticket = core.gate().acquire_free()?;
-        Some(Self::new(core.visit(), ticket))
+    #[inline(always)]
+    pub(crate) fn acquire_free(gate: &'static Gate) -> Option<Self> {
+        let ticket = gate.acquire_free()?;
+        Some(Self::new(Visit::to(gate), ticket))
     }
 
-    pub(crate) fn acquire(core: &Core) -> Result<Self, Rejected> {
-        Self::acquire_in(core.visit())
+    pub(crate) fn acquire(gate: &'static Gate) -> Result<Self, Rejected> {
+        Self::acquire_in(Visit::to(gate))
     }
 
     /// For a call that has been holding on to the gate already.
@@ -121,7 +120,7 @@ impl Admission {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn new(gate: Visit<Gate>, ticket: Ticket) -> Self {
         Self {
             gate: Some(gate),
@@ -139,7 +138,7 @@ impl Admission {
     }
 
     /// The call has to wait: its age, if anyone will ask for it, runs from here.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn wait(&mut self) {
         if let Some(gate) = &self.gate {
             if self.waiting.is_none() && gate.knobs().is_age_of_use() {
@@ -149,7 +148,7 @@ impl Admission {
     }
 
     /// The call begins. The time is taken if the classifier `is_timed`, or a rule asks for it.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn start(&mut self, is_timed: bool) {
         if let Some(gate) = &self.gate {
             if is_timed || gate.knobs().is_time_of_use() {
@@ -179,7 +178,7 @@ impl Admission {
     }
 
     /// Like `settle`, where it is known how long the call took.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn settle_after(&mut self, outcome: Outcome, took: Option<Duration>) {
         if let Some(gate) = self.gate.take() {
             let is_plain = outcome == Outcome::Success && self.started.is_none();
@@ -237,13 +236,13 @@ fn drop_call(gate: Visit<Gate>, ticket: Ticket, started: Moment, waiting: Moment
 pub(crate) struct Unwinding(ManuallyDrop<Admission>);
 
 impl Unwinding {
-    #[inline]
+    #[inline(always)]
     pub(crate) fn guard(admission: Admission) -> Self {
         Self(ManuallyDrop::new(admission))
     }
 
     /// The call goes on.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn survived(self) -> Admission {
         let mut this = ManuallyDrop::new(self);
         Admission {
@@ -292,7 +291,7 @@ impl<'a> UnwindingIn<'a> {
     }
 
     /// The call has ended.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn settle(mut self, outcome: Outcome, took: Option<Duration>) {
         self.is_over = true;
         self.admission.settle_after(outcome, took);

@@ -89,8 +89,7 @@ impl CircuitBreaker {
 
     /// Like [`save`](Self::save), where the wall clock is not the system's.
     pub fn save_at(&self, at: SystemTime) -> SavedCircuit {
-        self.core()
-            .gate()
+        self.gate()
             .look(|circuit, _, word, now| circuit.save(word, at, now))
     }
 
@@ -106,8 +105,7 @@ impl CircuitBreaker {
     /// Like [`restore`](Self::restore), where the wall clock is not the system's.
     pub fn restore_at(&self, saved: &SavedCircuit, at: SystemTime) {
         let age = saved.age(at);
-        self.core()
-            .gate()
+        self.gate()
             .change(|circuit, word, now| circuit.restore(word, saved, age, now));
     }
 }

@@ -100,12 +100,12 @@ where
     type Error = R::Error;
     type Future = ResponseFuture<S::Future, C, R>;
 
-    #[inline]
+    #[inline(always)]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         if self.waiting.is_some() {
             return self.poll_ready_waiting(cx).map_err(R::inner);
         }
-        if let Peek::Refusing(reason, wait) = self.circuit.core().gate().peek() {
+        if let Peek::Refusing(reason, wait) = self.circuit.gate().peek() {
             // An inner service that was ready still is: should the break be over by then, it is called.
             if !matches!(self.readiness, Readiness::Inner) {
                 self.readiness = Readiness::Refusal;
@@ -119,12 +119,12 @@ where
         Poll::Ready(Ok(()))
     }
 
-    #[inline]
+    #[inline(always)]
     fn call(&mut self, req: Req) -> Self::Future {
         // `Unknown` is a caller who did not ask; what that leads to is the inner service's to say.
         let is_plain = !matches!(self.readiness, Readiness::Refusal) && self.waiting.is_none();
         if is_plain {
-            if let Some(admission) = Admission::acquire_free(self.circuit.core()) {
+            if let Some(admission) = Admission::acquire_free(self.circuit.gate()) {
                 self.readiness = Readiness::Unknown;
                 return call_inner(&mut self.inner, admission, self.classify.clone(), req);
             }
@@ -147,7 +147,7 @@ impl<S, C, R> Breaker<S, C, R> {
             return self.refuse();
         }
         let promised = self.waiting.as_mut().and_then(|waiting| waiting.take());
-        let admission = match promised.map_or_else(|| Admission::acquire(self.circuit.core()), Ok) {
+        let admission = match promised.map_or_else(|| Admission::acquire(self.circuit.gate()), Ok) {
             Ok(admission) => admission,
             Err(rejected) => {
                 // The inner service keeps its readiness, if it had it, for the next call.
@@ -165,7 +165,7 @@ impl<S, C, R> Breaker<S, C, R> {
     where
         R: Clone,
     {
-        self.circuit.core().gate().count_refusal();
+        self.circuit.gate().count_refusal();
         let (reason, wait) = self.promised;
         let rejected = Rejected::new(reason);
         let rejected = match wait {
@@ -194,7 +194,7 @@ impl<S, C, R> Breaker<S, C, R> {
 }
 
 /// Calls `inner` and lets the admission go with the call; a panic in there is a failure.
-#[inline]
+#[inline(always)]
 pub(crate) fn call_inner<S, C, R, Req>(
     inner: &mut S,
     mut admission: Admission,

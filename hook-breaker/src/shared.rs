@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use hook_monitor::{Clock, Keep, Room, Tenant, Visit};
+use hook_monitor::{Clock, Keep, Room, Tenant};
 
 use crate::{config::Settings, feed::Feed, gate::Gate};
 
@@ -33,15 +33,10 @@ impl Core {
         self.feed.name()
     }
 
+    /// Only while there is this core, or a visit to the gate.
     #[inline]
-    pub(crate) fn gate(&self) -> &Gate {
-        &self.gate
-    }
-
-    /// What a call holds on to.
-    #[inline]
-    pub(crate) fn visit(&self) -> Visit<Gate> {
-        self.gate.visit()
+    pub(crate) fn gate(&self) -> &'static Gate {
+        self.gate.room()
     }
 
     /// How many calls are under way.

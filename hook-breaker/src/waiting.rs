@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use hook_monitor::Visit;
 use tokio::time::{Sleep, sleep};
 
 use crate::{gate::Turn, permit::Admission, shared::Core};
@@ -48,7 +49,7 @@ impl Waiting {
             match self.core.gate().take_turn(&mut self.place, cx.waker()) {
                 Turn::Free => break,
                 Turn::Granted(ticket) => {
-                    self.admission = Some(Admission::new(self.core.visit(), ticket));
+                    self.admission = Some(Admission::new(Visit::to(self.core.gate()), ticket));
                     break;
                 }
                 Turn::Wait(None) => {
@@ -89,7 +90,7 @@ impl Waiting {
             return false;
         }
         let ticket = self.core.gate().acquire().ok();
-        self.admission = ticket.map(|ticket| Admission::new(self.core.visit(), ticket));
+        self.admission = ticket.map(|ticket| Admission::new(Visit::to(self.core.gate()), ticket));
         self.admission.is_some()
     }
 

@@ -92,7 +92,7 @@ impl<K: Hash + Eq + Clone + Send + Sync> Source for KeyedCircuits<K> {
         into.gauge("hook_breaker_circuits_max", &[], self.0.most() as f64);
         let mut sums = self.0.past();
         for (_, circuit) in &circuits {
-            for (sum, count) in sums.iter_mut().zip(circuit.core().gate().totals()) {
+            for (sum, count) in sums.iter_mut().zip(circuit.gate().totals()) {
                 *sum += count;
             }
         }

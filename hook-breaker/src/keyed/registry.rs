@@ -83,7 +83,7 @@ impl<K: Hash + Eq + Clone> Registry<K> {
                     seat.was_used = true;
                     // While all is well this is where it ends, and the circuit cannot be evicted in between. Anything
                     // else may wake others, which is not done under a lock.
-                    if let Some(admission) = Admission::acquire_free(seat.circuit.core()) {
+                    if let Some(admission) = Admission::acquire_free(seat.circuit.gate()) {
                         return Some(Ok(admission));
                     }
                     Some(seat.circuit.clone())
@@ -92,7 +92,7 @@ impl<K: Hash + Eq + Clone> Registry<K> {
             }
         };
         match circuit.or_else(|| self.create(key)) {
-            Some(circuit) => Some(Admission::acquire(circuit.core())),
+            Some(circuit) => Some(Admission::acquire(circuit.gate())),
             None => {
                 self.unguarded.fetch_add(1, Relaxed);
                 None
@@ -143,7 +143,7 @@ impl<K: Hash + Eq + Clone> Registry<K> {
         };
         self.len.fetch_sub(1, Relaxed);
         self.evicted.fetch_add(1, Relaxed);
-        for (past, count) in self.past.iter().zip(circuit.core().gate().totals()) {
+        for (past, count) in self.past.iter().zip(circuit.gate().totals()) {
             past.fetch_add(count, Relaxed);
         }
         true
