@@ -54,7 +54,7 @@ where
 pub struct Exponential {
     first: u64,
     factor: f64,
-    cap: Option<u64>,
+    cap: u64,
     jitter: Jitter,
 }
 
@@ -64,7 +64,7 @@ impl Exponential {
         Self {
             first: nanos(first),
             factor: 2.0,
-            cap: None,
+            cap: nanos(first).max(DEFAULT_CAP),
             jitter: Jitter::Full,
         }
     }
@@ -91,7 +91,7 @@ impl Exponential {
 
     /// The longest wait. Default: 5 s, or the first wait if that is longer.
     pub fn cap(mut self, cap: Duration) -> Self {
-        self.cap = Some(nanos(cap));
+        self.cap = nanos(cap);
         self
     }
 }
@@ -116,7 +116,7 @@ impl Backoff for Exponential {
 #[must_use]
 pub struct Linear {
     step: u64,
-    cap: Option<u64>,
+    cap: u64,
     jitter: Jitter,
 }
 
@@ -125,7 +125,7 @@ impl Linear {
     pub fn new(step: Duration) -> Self {
         Self {
             step: nanos(step),
-            cap: None,
+            cap: nanos(step).max(DEFAULT_CAP),
             jitter: Jitter::Full,
         }
     }
@@ -137,7 +137,7 @@ impl Linear {
 
     /// The longest wait. Default: 5 s, or the first wait if that is longer.
     pub fn cap(mut self, cap: Duration) -> Self {
-        self.cap = Some(nanos(cap));
+        self.cap = nanos(cap);
         self
     }
 }
@@ -177,7 +177,7 @@ impl Backoff for Fixed {
     type Delays = Delays;
 
     fn delays(&self, seed: u64) -> Delays {
-        Delays::new(self.wait, Growth::None, Some(self.wait), self.jitter, seed)
+        Delays::new(self.wait, Growth::None, self.wait, self.jitter, seed)
     }
 }
 
@@ -236,6 +236,9 @@ enum Growth {
     Exponential(f64),
 }
 
+/// 5 s, in nanoseconds.
+const DEFAULT_CAP: u64 = 5_000_000_000;
+
 /// The waits of one call by [`Exponential`], [`Linear`] or [`Fixed`]. It does not end.
 #[derive(Clone, Debug)]
 pub struct Delays {
@@ -249,12 +252,10 @@ pub struct Delays {
 }
 
 impl Delays {
-    const DEFAULT_CAP: u64 = 5_000_000_000;
-
-    fn new(first: u64, growth: Growth, cap: Option<u64>, jitter: Jitter, seed: u64) -> Self {
+    fn new(first: u64, growth: Growth, cap: u64, jitter: Jitter, seed: u64) -> Self {
         Self {
             first,
-            cap: cap.unwrap_or_else(|| first.max(Self::DEFAULT_CAP)),
+            cap,
             growth,
             jitter,
             retries: 0,
