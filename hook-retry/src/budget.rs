@@ -258,3 +258,5 @@ impl Drop for Withdrawal {
     }
 }
 
+#[cfg(test)]
+mod tests;

@@ -265,7 +265,10 @@ mod tests {
                 Rejected::new(Reason::PoolQueueFull { waiting: 1 }),
                 Verdict::Refused(None),
             ),
-            (Rejected::new(Reason::TooManyKeys { keys: 1 }), Verdict::Refused(None)),
+            (
+                Rejected::new(Reason::TooManyKeys { keys: 1 }),
+                Verdict::Refused(None),
+            ),
             (
                 Rejected::new(Reason::ConnectTimeout { after: soon }),
                 Verdict::Retry,

@@ -71,8 +71,14 @@ mod tests {
         let refused = Failure::Refused(Reason::PoolClosed);
         let reset = Failure::Io(io::ErrorKind::ConnectionReset);
         assert_eq!(Failure::of_any(&Rejected::new(Reason::PoolClosed)), refused);
-        assert_eq!(Failure::of_any(&io::Error::other(Rejected::new(Reason::PoolClosed))), refused);
-        assert_eq!(Failure::of_any(&io::Error::from(io::ErrorKind::ConnectionReset)), reset);
+        assert_eq!(
+            Failure::of_any(&io::Error::other(Rejected::new(Reason::PoolClosed))),
+            refused
+        );
+        assert_eq!(
+            Failure::of_any(&io::Error::from(io::ErrorKind::ConnectionReset)),
+            reset
+        );
         let boxed: BoxError = io::Error::from(io::ErrorKind::ConnectionReset).into();
         assert_eq!(Failure::of_any(&boxed), reset);
         assert_eq!(Failure::of_any(&BoxError::from("no")), Failure::Error);

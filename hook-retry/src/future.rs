@@ -198,7 +198,11 @@ where
                         continue;
                     };
                     let is_last = this.session.advance();
-                    let kept = if is_last { None } else { this.rules.requests.keep(&req) };
+                    let kept = if is_last {
+                        None
+                    } else {
+                        this.rules.requests.keep(&req)
+                    };
                     this.rules.requests.change(&mut req, this.session.number());
                     if let Some(paid) = paid.take() {
                         paid.spend();

@@ -7,6 +7,8 @@ mod decide;
 mod failure;
 pub mod future;
 mod handle;
+#[cfg(feature = "http")]
+pub mod http;
 mod layer;
 mod policy;
 mod random;
@@ -17,6 +19,8 @@ mod service;
 mod session;
 mod shared;
 mod stats;
+#[cfg(feature = "tower")]
+pub mod tower;
 
 pub use backoff::{Backoff, Exponential, Fixed, Linear, NoWait};
 pub use budget::Budget;

@@ -70,8 +70,15 @@ impl<B, C, R> RetryPolicy<B, C, R> {
     /// Tokio's timer rounds waits up to the next millisecond; a wait of zero is none at all.
     pub fn backoff<B2: Backoff>(self, backoff: B2) -> RetryPolicy<B2, C, R> {
         let Rules { decide, requests, .. } = self.rules;
-        let rules = Rules { backoff, decide, requests };
-        RetryPolicy { rules, plan: self.plan }
+        let rules = Rules {
+            backoff,
+            decide,
+            requests,
+        };
+        RetryPolicy {
+            rules,
+            plan: self.plan,
+        }
     }
 
     /// How many retries there may be in all, whatever each call would like. Default: a budget of its own, of a
@@ -135,9 +142,18 @@ impl<B, C, R> RetryPolicy<B, C, R> {
 
     /// Decides by a [`Decide`] of your own.
     pub fn decide_by<C2>(self, decide: C2) -> RetryPolicy<B, C2, R> {
-        let Rules { backoff, requests, .. } = self.rules;
-        let rules = Rules { backoff, decide, requests };
-        RetryPolicy { rules, plan: self.plan }
+        let Rules {
+            backoff, requests, ..
+        } = self.rules;
+        let rules = Rules {
+            backoff,
+            decide,
+            requests,
+        };
+        RetryPolicy {
+            rules,
+            plan: self.plan,
+        }
     }
 
     /// The total time of a call that no wait may reach. Default: no limit.
@@ -186,11 +202,22 @@ impl<B, C, R> RetryPolicy<B, C, R> {
         self
     }
 
-    fn requests<R2>(self, change: impl FnOnce(R) -> R2) -> RetryPolicy<B, C, R2> {
-        let Rules { backoff, decide, requests } = self.rules;
+    pub(crate) fn requests<R2>(self, change: impl FnOnce(R) -> R2) -> RetryPolicy<B, C, R2> {
+        let Rules {
+            backoff,
+            decide,
+            requests,
+        } = self.rules;
         let requests = change(requests);
-        let rules = Rules { backoff, decide, requests };
-        RetryPolicy { rules, plan: self.plan }
+        let rules = Rules {
+            backoff,
+            decide,
+            requests,
+        };
+        RetryPolicy {
+            rules,
+            plan: self.plan,
+        }
     }
 }
 

@@ -86,7 +86,11 @@ where
         let limits = &self.shared.plan.limits;
         let deadline = self.rules.requests.deadline(&req);
         let session = Session::begin(limits, self.rules.decide.is_timed(), deadline);
-        let kept = if session.is_last() { None } else { self.rules.requests.keep(&req) };
+        let kept = if session.is_last() {
+            None
+        } else {
+            self.rules.requests.keep(&req)
+        };
         let Some(kept) = kept else {
             // It goes through once; no clone of the service is needed.
             let future = self.inner.call(req);

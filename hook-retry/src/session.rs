@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// How far one call has come. Pure but for the clock it is given; waits are for whoever asks.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Session<D> {
     /// The attempt under way, or the last one: 1 and up.
     number: u32,
@@ -117,7 +117,9 @@ impl<D: Iterator<Item = Duration>> Session<D> {
                 delay
             }
             None => {
-                let delays = self.delays.get_or_insert_with(|| backoff.delays(plan.seeds.draw()));
+                let delays = self
+                    .delays
+                    .get_or_insert_with(|| backoff.delays(plan.seeds.draw()));
                 delays.next().ok_or(End::Exhausted)?
             }
         };
@@ -126,7 +128,10 @@ impl<D: Iterator<Item = Duration>> Session<D> {
             return Ok(Next { delay, paid: None });
         }
         let now = limits.clock.now();
-        if self.limit.is_some_and(|limit| reaches(delay, limit.saturating_duration_since(now))) {
+        if self
+            .limit
+            .is_some_and(|limit| reaches(delay, limit.saturating_duration_since(now)))
+        {
             return Err(End::TooLate);
         }
         let paid = match budget {

@@ -57,7 +57,13 @@ impl Shared {
     pub(crate) fn new(name: String, plan: Plan) -> Arc<Self> {
         let cell = CELLS.take(Cell::default, |cell| cell.stats.clear());
         // What an earlier tenant left goes here, and not under the lock of the cell.
-        let old = std::mem::replace(&mut *cell.slow(), Slow { plan: plan.clone(), last: Last::default() });
+        let old = std::mem::replace(
+            &mut *cell.slow(),
+            Slow {
+                plan: plan.clone(),
+                last: Last::default(),
+            },
+        );
         drop(old);
         if let Some(budget) = &plan.budget {
             budget.attach(cell.visit());
@@ -81,7 +87,13 @@ impl Shared {
         let slow = self.cell.slow();
         let Last { failures, next } = &slow.last;
         let (newer, older) = failures.split_at(*next);
-        newer.iter().rev().chain(older.iter().rev()).flatten().copied().collect()
+        newer
+            .iter()
+            .rev()
+            .chain(older.iter().rev())
+            .flatten()
+            .copied()
+            .collect()
     }
 }
 

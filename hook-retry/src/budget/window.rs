@@ -106,10 +106,18 @@ impl Window {
             _ => (u128::from(fresh) * u128::from(time - self.looked) / u128::from(spread)) as u64,
         };
         let first = self.current.max(oldest);
-        let mut before = if first == self.current { 0 } else { came_by(first * self.width) };
+        let mut before = if first == self.current {
+            0
+        } else {
+            came_by(first * self.width)
+        };
         for slot_of_calls in first..=slot {
             let end = (slot_of_calls + 1).saturating_mul(self.width);
-            let by_end = if slot_of_calls == slot { fresh } else { came_by(end) };
+            let by_end = if slot_of_calls == slot {
+                fresh
+            } else {
+                came_by(end)
+            };
             let calls = by_end - before;
             before = by_end;
             self.slots[(slot_of_calls % SLOTS) as usize].calls += calls;
@@ -141,6 +149,16 @@ impl Window {
 
     pub(super) fn left(&self, allowance: Allowance) -> u64 {
         allowance.of(self.sum.calls).saturating_sub(self.sum.retries)
+    }
+
+    /// Calls and retries as summed up along the way, and as they are in the slots.
+    #[cfg(test)]
+    pub(super) fn totals(&self) -> ((u64, u64), (u64, u64)) {
+        let add = |(calls, retries), slot: &Slot| (calls + slot.calls, retries + slot.retries);
+        (
+            (self.sum.calls, self.sum.retries),
+            self.slots.iter().fold((0, 0), add),
+        )
     }
 
     fn at(&mut self, slot: u64) -> &mut Slot {
