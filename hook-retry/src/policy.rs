@@ -20,7 +20,7 @@ use crate::{
 /// When to try again, how long to wait before, and when to leave it.
 ///
 /// By default an error is retried up to 3 times, after waits of up to 100, 200 and 400 ms with full
-/// jitter, without a limit of total time. Give it to a [`RetryLayer`](crate::RetryLayer), or
+/// jitter, as long as a [`Budget`] of one retry for five calls lasts, without a limit of total time. Give it to a [`RetryLayer`](crate::RetryLayer), or
 /// [`run`](RetryPolicy::run) something with it.
 ///
 /// ```
@@ -67,7 +67,8 @@ impl<B, C, R> RetryPolicy<B, C, R> {
 
     /// How long to wait before each retry. Default: [`Exponential::default`].
     ///
-    /// Tokio's timer rounds waits up to the next millisecond; a wait of zero is none at all.
+    /// Tokio's timer rounds waits up to the next millisecond; a wait of zero is none at all. Like all parts of a policy
+    /// it is cloned for each call, so let closures capture references or `Arc`s.
     pub fn backoff<B2: Backoff>(self, backoff: B2) -> RetryPolicy<B2, C, R> {
         let Rules { decide, requests, .. } = self.rules;
         let rules = Rules {

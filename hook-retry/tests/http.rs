@@ -1,5 +1,4 @@
 //! HTTP: which requests are sent twice, and what the service is told.
-#![cfg(feature = "http")]
 
 use std::{cell::RefCell, io, time::Duration};
 

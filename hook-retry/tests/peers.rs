@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use hook_retry::{Backoff, Budget, Exponential, NoWait, RetryLayer, RetryPolicy};
+use hook_retry::{Backoff, Budget, Exponential, NoWait, RetryLayer, RetryPolicy, budget::Withdrawal};
 use tokio::time::Instant;
 use tokio_test::{assert_pending, task};
 use tower::{Layer, ServiceExt, service_fn};
@@ -45,7 +45,7 @@ async fn tower_budget_ratio_of_0_6_lets_10_of_10_retry() {
     let budget = Budget::new().ratio(0.6).floor(0);
     (0..10).for_each(|_| budget.deposit());
     let allowed = std::iter::from_fn(|| budget.withdraw())
-        .map(|retry| retry.spend())
+        .map(Withdrawal::spend)
         .count();
     assert_eq!(allowed, 6);
     let ratio = amplification(Budget::new().ratio(0.6).floor(0)).await;

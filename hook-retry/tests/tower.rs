@@ -1,5 +1,4 @@
 //! The policy behind tower's own layer.
-#![cfg(feature = "tower")]
 
 mod common;
 
