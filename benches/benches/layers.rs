@@ -81,54 +81,6 @@ fn opened<S: Service<u64>>(mut service: S) -> S {
     service
 }
 
-fn retry(c: &mut Criterion) {
-    line(c, "retry/first_try", "bare", Bare);
-    line(
-        c,
-        "retry/first_try",
-        "hook-retry",
-        RetryLayer::new(RetryPolicy::new()).layer(Bare),
-    );
-    line(
-        c,
-        "retry/first_try",
-        "tower 0.5",
-        tower::retry::RetryLayer::new(ThreeTries(3)).layer(Bare),
-    );
-    let peer = tower_resilience::retry::RetryLayer::<u64, u64, IsDown>::builder()
-        .max_attempts(4)
-        .exponential_backoff(Duration::from_millis(100))
-        .build();
-    line(
-        c,
-        "retry/first_try",
-        TR,
-        peer.layer(service_fn(|req: u64| std::future::ready(Ok::<_, IsDown>(req)))),
-    );
-}
-
-/// What a user of tower's retry writes.
-#[derive(Clone)]
-struct ThreeTries(u32);
-
-impl<E> tower::retry::Policy<u64, u64, E> for ThreeTries {
-    type Future = std::future::Ready<()>;
-
-    fn retry(&mut self, _req: &mut u64, result: &mut Result<u64, E>) -> Option<Self::Future> {
-        match result {
-            Err(_) if self.0 > 0 => {
-                self.0 -= 1;
-                Some(std::future::ready(()))
-            }
-            _ => None,
-        }
-    }
-
-    fn clone_request(&mut self, req: &u64) -> Option<u64> {
-        Some(*req)
-    }
-}
-
 fn cache(c: &mut Criterion) {
     line(
         c,
@@ -222,7 +174,6 @@ fn all(c: &mut Criterion) {
     let _inside = runtime.enter();
     monitor(c);
     breaker(c);
-    retry(c);
     cache(c);
     pool(c);
     stack(c);

@@ -88,7 +88,7 @@ fn shop() -> Router {
         .with_state(warehouse)
 }
 
-type Client = Retry<Warehouse, RetryPolicy<Exponential, RetryIf<fn(Result<&u32, &WarehouseError>) -> bool>>>;
+type Client = Retry<Warehouse, Exponential, RetryIf<fn(Result<&u32, &WarehouseError>) -> bool>>;
 
 async fn stock(State(warehouse): State<Client>, Path(item): Path<String>) -> (StatusCode, String) {
     match warehouse.oneshot(item).await {

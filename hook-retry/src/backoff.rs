@@ -44,6 +44,15 @@ where
     }
 }
 
+/// These waits, and then no more retries.
+impl<const N: usize> Backoff for [Duration; N] {
+    type Delays = std::array::IntoIter<Duration, N>;
+
+    fn delays(&self, _seed: u64) -> Self::Delays {
+        (*self).into_iter()
+    }
+}
+
 /// Each wait is a multiple of the one before, up to a cap; with full jitter unless told otherwise.
 ///
 /// Waits saturate: at the cap, however many retries there are.
@@ -54,7 +63,7 @@ where
 pub struct Exponential {
     first: u64,
     factor: f64,
-    cap: Option<u64>,
+    cap: u64,
     jitter: Jitter,
 }
 
@@ -64,7 +73,7 @@ impl Exponential {
         Self {
             first: nanos(first),
             factor: 2.0,
-            cap: None,
+            cap: nanos(first).max(DEFAULT_CAP),
             jitter: Jitter::Full,
         }
     }
@@ -91,7 +100,7 @@ impl Exponential {
 
     /// The longest wait. Default: 5 s, or the first wait if that is longer.
     pub fn cap(mut self, cap: Duration) -> Self {
-        self.cap = Some(nanos(cap));
+        self.cap = nanos(cap);
         self
     }
 }
@@ -116,7 +125,7 @@ impl Backoff for Exponential {
 #[must_use]
 pub struct Linear {
     step: u64,
-    cap: Option<u64>,
+    cap: u64,
     jitter: Jitter,
 }
 
@@ -125,7 +134,7 @@ impl Linear {
     pub fn new(step: Duration) -> Self {
         Self {
             step: nanos(step),
-            cap: None,
+            cap: nanos(step).max(DEFAULT_CAP),
             jitter: Jitter::Full,
         }
     }
@@ -137,7 +146,7 @@ impl Linear {
 
     /// The longest wait. Default: 5 s, or the first wait if that is longer.
     pub fn cap(mut self, cap: Duration) -> Self {
-        self.cap = Some(nanos(cap));
+        self.cap = nanos(cap);
         self
     }
 }
@@ -177,7 +186,7 @@ impl Backoff for Fixed {
     type Delays = Delays;
 
     fn delays(&self, seed: u64) -> Delays {
-        Delays::new(self.wait, Growth::None, Some(self.wait), self.jitter, seed)
+        Delays::new(self.wait, Growth::None, self.wait, self.jitter, seed)
     }
 }
 
@@ -222,11 +231,24 @@ macro_rules! jitter_setters {
 
 jitter_setters! { Exponential Linear Fixed }
 
+impl Exponential {
+    /// Waits anything from the first wait to three times the wait before, evenly spread and never above the cap:
+    /// the waits grow by chance, and those of two callers drift apart. The factor has no say in it.
+    ///
+    /// After Marc Brooker's "Exponential Backoff And Jitter" (AWS Architecture Blog, 2015), but the cap limits what is
+    /// drawn from and not what was drawn, so that callers do not gather at the cap.
+    pub fn decorrelated_jitter(mut self) -> Self {
+        self.jitter = Jitter::Decorrelated;
+        self
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Jitter {
     None,
     Equal,
     Full,
+    Decorrelated,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -235,6 +257,9 @@ enum Growth {
     Linear,
     Exponential(f64),
 }
+
+/// 5 s, in nanoseconds.
+const DEFAULT_CAP: u64 = 5_000_000_000;
 
 /// The waits of one call by [`Exponential`], [`Linear`] or [`Fixed`]. It does not end.
 #[derive(Clone, Debug)]
@@ -245,19 +270,20 @@ pub struct Delays {
     growth: Growth,
     jitter: Jitter,
     retries: u32,
+    /// The wait before, which only decorrelated jitter looks at.
+    before: u64,
     random: Random,
 }
 
 impl Delays {
-    const DEFAULT_CAP: u64 = 5_000_000_000;
-
-    fn new(first: u64, growth: Growth, cap: Option<u64>, jitter: Jitter, seed: u64) -> Self {
+    fn new(first: u64, growth: Growth, cap: u64, jitter: Jitter, seed: u64) -> Self {
         Self {
             first,
-            cap: cap.unwrap_or_else(|| first.max(Self::DEFAULT_CAP)),
+            cap,
             growth,
             jitter,
             retries: 0,
+            before: first.min(cap),
             random: Random::new(seed),
         }
     }
@@ -269,7 +295,9 @@ impl Delays {
             Growth::Linear => self.first.saturating_mul(u64::from(self.retries) + 1),
             // A cast of a float saturates. Zero times infinity is not a number, which casts to zero.
             Growth::Exponential(factor) => {
-                (self.first as f64 * factor.powf(f64::from(self.retries))).round() as u64
+                let grown = (self.first as f64 * factor.powf(f64::from(self.retries))).round() as u64;
+                // Beyond 104 days a float knows nanoseconds only roughly.
+                grown.max(self.first)
             }
         };
         grown.min(self.cap)
@@ -286,7 +314,13 @@ impl Iterator for Delays {
             Jitter::None => base,
             Jitter::Equal => base - self.random.up_to(base / 2),
             Jitter::Full => self.random.up_to(base),
+            Jitter::Decorrelated => {
+                let least = self.first.min(self.cap);
+                let most = self.before.saturating_mul(3).min(self.cap);
+                least + self.random.up_to(most - least)
+            }
         };
+        self.before = wait;
         self.retries = self.retries.saturating_add(1);
         Some(Duration::from_nanos(wait))
     }

@@ -1,16 +1,19 @@
-use std::{any::Any, error::Error, fmt, sync::Arc, time::Duration};
+use std::{error::Error, fmt, time::Duration};
 
-use hook_monitor::{BoxError, Reason, Rejected};
+use hook_monitor::{Reason, Rejected};
+
+use crate::failure::{Failure, boxed};
 
 /// What happens after an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Verdict {
     /// This result is the answer, be it good or bad.
     Stop,
     /// Try again after the back-off.
     Retry,
-    /// Try again after exactly this time, because somebody who knows said so: a `Retry-After` header, a
-    /// breaker. The back-off starts over from its first wait afterwards.
+    /// Try again after exactly this time, because the server said so: a `Retry-After` header, a push-back. The
+    /// back-off starts over from its first wait afterwards.
     ///
     /// There is no jitter in it: callers that were told the same moment come back at the same moment.
     ///
@@ -19,14 +22,22 @@ pub enum Verdict {
     ///
     /// [`RetryPolicy::max_retry_after`]: crate::RetryPolicy::max_retry_after
     RetryAfter(Duration),
+    /// Nobody was asked: a layer underneath refused, an open circuit or a full pool. Try again after this time,
+    /// and never before; where there is none, after the back-off.
+    ///
+    /// It costs nothing of the [`Budget`](crate::Budget), for the backend has had no work with it. Otherwise like
+    /// [`RetryAfter`](Verdict::RetryAfter) or [`Retry`](Verdict::Retry).
+    Refused(Option<Duration>),
 }
 
 impl Verdict {
     /// The default judgement of an error, for use in a closure of your own.
     ///
     /// Looks for a [`Rejected`] in `err` and in what caused it. A refusal that says when to come back is
-    /// [`RetryAfter`](Verdict::RetryAfter) that. An open circuit that does not say when, and a closed
-    /// pool, are [`Stop`](Verdict::Stop). Everything else is [`Retry`](Verdict::Retry).
+    /// [`Refused`](Verdict::Refused) until then. One that does not is [`Stop`](Verdict::Stop) where it is not going
+    /// to change by itself (an open circuit, a closed pool), [`Retry`](Verdict::Retry) where the backend had work
+    /// with it (a connection that could not be opened in time), and `Refused(None)` else. Any other error is
+    /// [`Retry`](Verdict::Retry).
     ///
     /// ```
     /// use hook_retry::{Reason, Rejected, Verdict};
@@ -37,7 +48,7 @@ impl Verdict {
     ///
     /// let soon = Duration::from_secs(2);
     /// let open = Rejected::new(Reason::CircuitOpen).after(soon);
-    /// assert_eq!(Verdict::of(&open), Verdict::RetryAfter(soon));
+    /// assert_eq!(Verdict::of(&open), Verdict::Refused(Some(soon)));
     /// ```
     pub fn of(err: &(dyn Error + 'static)) -> Self {
         Rejected::find(err).map_or(Self::Retry, Self::of_refusal)
@@ -45,9 +56,17 @@ impl Verdict {
 
     fn of_refusal(rejected: &Rejected) -> Self {
         match (rejected.retry_after(), rejected.reason()) {
-            (Some(delay), _) => Self::RetryAfter(delay),
-            (None, Reason::CircuitOpen | Reason::PoolClosed) => Self::Stop,
-            (None, _) => Self::Retry,
+            (Some(delay), _) => Self::Refused(Some(delay)),
+            (
+                None,
+                Reason::ProbesTaken
+                | Reason::PoolTimeout { .. }
+                | Reason::PoolQueueFull { .. }
+                | Reason::TooManyKeys { .. },
+            ) => Self::Refused(None),
+            (None, Reason::ConnectTimeout { .. }) => Self::Retry,
+            // Also for reasons there will be: who refuses and does not say until when is not to be pestered.
+            (None, _) => Self::Stop,
         }
     }
 }
@@ -96,6 +115,17 @@ pub trait Decide<Res, Err> {
     fn is_timed(&self) -> bool {
         true
     }
+
+    /// What kind of failure this result is, for [`RetryHandle::last_failures`]. Asked only of results that
+    /// [`decide`](Decide::decide) was not content with, or that are errors.
+    ///
+    /// [`RetryHandle::last_failures`]: crate::RetryHandle::last_failures
+    fn failure(&self, result: Result<&Res, &Err>) -> Failure {
+        match result {
+            Ok(_) => Failure::Response,
+            Err(_) => Failure::Error,
+        }
+    }
 }
 
 impl<F, Res, Err> Decide<Res, Err> for F
@@ -110,7 +140,7 @@ where
 
 /// The default: `Ok` is the answer, an error is retried, and a refusal not before it is worth it.
 ///
-/// A [`Rejected`] is seen when the error type is `Rejected`, or when it is found in, or under, a
+/// A [`Rejected`] is seen when the error type is `Rejected`, or when it is found in, or under, an `io::Error`, a
 /// `Box<dyn Error>` (with `Send`, and `Sync`, or without) or an `Arc<dyn Error + Send + Sync>`. It is then
 /// judged as [`Verdict::of`] does. Inside an error type of your own it is not seen, because nothing is
 /// asked of that type; give such a stack `classify_with` and let it call [`Verdict::of`].
@@ -124,7 +154,7 @@ impl<Res, Err: 'static> Decide<Res, Err> for RetryErrors {
     fn decide(&self, result: Result<&Res, &Err>, _: &Attempt) -> Verdict {
         match result {
             Ok(_) => Verdict::Stop,
-            Err(err) => refusal(err).map_or(Verdict::Retry, Verdict::of_refusal),
+            Err(err) => boxed(err).map_or(Verdict::Retry, Verdict::of),
         }
     }
 
@@ -132,23 +162,10 @@ impl<Res, Err: 'static> Decide<Res, Err> for RetryErrors {
     fn is_timed(&self) -> bool {
         false
     }
-}
 
-/// The refusal in an error of any type. The compiler knows the type and leaves one branch of these.
-fn refusal<E: 'static>(err: &E) -> Option<&Rejected> {
-    let err: &dyn Any = err;
-    let err: &(dyn Error + 'static) = if let Some(err) = err.downcast_ref::<Rejected>() {
-        return Some(err);
-    } else if let Some(err) = err.downcast_ref::<BoxError>() {
-        &**err
-    } else if let Some(err) = err.downcast_ref::<Box<dyn Error + Send>>() {
-        &**err
-    } else if let Some(err) = err.downcast_ref::<Box<dyn Error>>() {
-        &**err
-    } else {
-        &**err.downcast_ref::<Arc<dyn Error + Send + Sync>>()?
-    };
-    Rejected::find(err)
+    fn failure(&self, result: Result<&Res, &Err>) -> Failure {
+        result.map_or_else(Failure::of_any, |_| Failure::Response)
+    }
 }
 
 /// Retries what a closure says is worth it, made by [`RetryPolicy::retry_if`].
@@ -185,6 +202,10 @@ impl<F> fmt::Debug for RetryIf<F> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use hook_monitor::BoxError;
+
     use super::*;
 
     const FIRST: Attempt = Attempt::new(1, Duration::ZERO);
@@ -211,7 +232,7 @@ mod tests {
     #[test]
     fn a_refusal_is_seen_in_every_kind_of_boxed_error_and_by_itself() {
         let open = Rejected::new(Reason::CircuitOpen).after(Duration::from_secs(2));
-        let expected = Verdict::RetryAfter(Duration::from_secs(2));
+        let expected = Verdict::Refused(Some(Duration::from_secs(2)));
         assert_eq!(decide(open.clone()), expected);
         assert_eq!(decide::<BoxError>(open.clone().into()), expected);
         assert_eq!(decide::<BoxError>(Own(open.clone()).into()), expected);
@@ -233,21 +254,29 @@ mod tests {
             (Rejected::new(Reason::CircuitOpen), Verdict::Stop),
             (
                 Rejected::new(Reason::CircuitOpen).after(soon),
-                Verdict::RetryAfter(soon),
+                Verdict::Refused(Some(soon)),
             ),
-            (Rejected::new(Reason::ProbesTaken), Verdict::Retry),
+            (Rejected::new(Reason::ProbesTaken), Verdict::Refused(None)),
             (
                 Rejected::new(Reason::PoolTimeout { waited: soon }),
-                Verdict::Retry,
+                Verdict::Refused(None),
             ),
             (
                 Rejected::new(Reason::PoolQueueFull { waiting: 1 }),
+                Verdict::Refused(None),
+            ),
+            (
+                Rejected::new(Reason::TooManyKeys { keys: 1 }),
+                Verdict::Refused(None),
+            ),
+            (
+                Rejected::new(Reason::ConnectTimeout { after: soon }),
                 Verdict::Retry,
             ),
             (Rejected::new(Reason::PoolClosed), Verdict::Stop),
             (
                 Rejected::new(Reason::PoolClosed).after(soon),
-                Verdict::RetryAfter(soon),
+                Verdict::Refused(Some(soon)),
             ),
         ] {
             assert_eq!(Verdict::of(&rejected), verdict, "{rejected}");

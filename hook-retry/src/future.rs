@@ -4,23 +4,22 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
 
-use hook_monitor::Lane;
 use pin_project_lite::pin_project;
 use tokio::time::{Sleep, sleep};
 use tower_service::Service;
 
 use crate::{
     backoff::Backoff,
-    decide::Decide,
-    policy::RetryPolicy,
+    budget::Withdrawal,
+    decide::{Decide, Verdict},
     request::RequestRules,
-    service::Local,
-    session::{End, Session},
+    rules::Rules,
+    session::{End, Next, Session},
+    shared::Call,
 };
 
 pub use crate::run::Run;
@@ -32,12 +31,14 @@ pin_project! {
     ///
     /// If it has to wait outside a tokio runtime with its timer enabled. Polled after it gave its result,
     /// it does what the inner future does then.
+    #[repr(C)]
     pub struct ResponseFuture<S, Req, B, C, R>
     where
         S: Service<Req>,
         B: Backoff,
     {
-        local: Arc<Lane<Local<RetryPolicy<B, C, R>>>>,
+        rules: Rules<B, C, R>,
+        call: Call,
         session: Session<B::Delays>,
         replay: Option<Replay<S, Req>>,
         #[pin]
@@ -56,8 +57,8 @@ pin_project! {
     enum State<F> {
         Called { #[pin] future: F },
         // The sleep is in here, not in a box: it is as large as a few pointers and moves nowhere.
-        Waiting { #[pin] sleep: Sleep, delay: Duration },
-        Readying,
+        Waiting { #[pin] sleep: Sleep, delay: Duration, paid: Option<Withdrawal> },
+        Readying { paid: Option<Withdrawal>, yields: bool },
     }
 }
 
@@ -66,15 +67,17 @@ where
     S: Service<Req>,
     B: Backoff,
 {
-    #[inline]
+    #[inline(always)]
     pub(crate) fn called(
         future: S::Future,
         replay: Option<Replay<S, Req>>,
         session: Session<B::Delays>,
-        local: Arc<Lane<Local<RetryPolicy<B, C, R>>>>,
+        rules: Rules<B, C, R>,
+        call: Call,
     ) -> Self {
         Self {
-            local,
+            call,
+            rules,
             session,
             replay,
             state: State::Called { future },
@@ -91,68 +94,122 @@ where
 {
     type Output = Result<S::Response, S::Error>;
 
-    #[inline]
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+    #[inline(always)]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        loop {
+            let this = self.as_mut().project();
+            if let StateProj::Called { future } = this.state.project() {
+                let result = ready!(future.poll(cx));
+                let attempt = this.session.attempt();
+                let verdict = this.rules.decide.decide(result.as_ref(), &attempt);
+                if verdict == Verdict::Stop && result.is_ok() {
+                    this.call.succeeded(attempt.number);
+                    return Poll::Ready(result);
+                }
+                if let Some(answer) = self.as_mut().failed(result, verdict) {
+                    return Poll::Ready(answer);
+                }
+            }
+            if let Err(err) = ready!(self.as_mut().poll_again(cx)) {
+                return Poll::Ready(Err(err));
+            }
+        }
+    }
+}
+
+// What a call that goes well at once never does, out of its way.
+impl<S, Req, B, C, R> ResponseFuture<S, Req, B, C, R>
+where
+    S: Service<Req> + Clone,
+    B: Backoff,
+    C: Decide<S::Response, S::Error>,
+    R: RequestRules<Req>,
+{
+    /// Ends the call with this result, or else drops it and begins to wait for the next attempt.
+    #[cold]
+    #[inline(never)]
+    fn failed(
+        self: Pin<&mut Self>,
+        result: Result<S::Response, S::Error>,
+        verdict: Verdict,
+    ) -> Option<Result<S::Response, S::Error>> {
         let mut this = self.project();
-        let Local { policy, stats } = &***this.local;
-        let now = || policy.clock.now();
+        // Absent only in a future that is polled after its end.
+        let Some(cell) = this.call.cell() else {
+            return Some(result);
+        };
+        let plan = cell.after(this.rules.decide.failure(result.as_ref()));
+        let can_repeat = this.replay.is_some();
+        let next = this.session.next(verdict, can_repeat, &this.rules.backoff, &plan);
+        let Next { delay, paid } = match next {
+            Ok(next) => next,
+            Err(end) => {
+                this.call.failed(this.session.number(), end);
+                return Some(result);
+            }
+        };
+        // Nothing of a failed attempt is held while waiting: what it answered goes here, its future with the
+        // state.
+        drop(result);
+        if delay.is_zero() {
+            let yields = this.session.is_hogging();
+            this.state.set(State::Readying { paid, yields });
+            return None;
+        }
+        if let Some(Replay { service, .. }) = &mut *this.replay {
+            // What it reserved or queued for below and was not called for (a breaker that refused is ready without
+            // that) goes with it: a clone begins with nothing.
+            *service = service.clone();
+        }
+        let sleep = sleep(delay);
+        this.state.set(State::Waiting { sleep, delay, paid });
+        None
+    }
+
+    /// Waits, and makes the next attempt.
+    #[cold]
+    #[inline(never)]
+    fn poll_again(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        let mut this = self.project();
         loop {
             match this.state.as_mut().project() {
-                StateProj::Called { future } => {
-                    let result = ready!(future.poll(cx));
-                    let attempt = this.session.attempt(now);
-                    let verdict = policy.decide.decide(result.as_ref(), &attempt);
-                    let can_repeat = this.replay.is_some();
-                    let delay = match this.session.wait(verdict, can_repeat, policy, now) {
-                        Ok(delay) => delay,
-                        Err(End::Stopped) if result.is_ok() => {
-                            stats.succeeded(attempt.number);
-                            return Poll::Ready(result);
-                        }
-                        Err(end) => {
-                            stats.failed(attempt.number, end);
-                            return Poll::Ready(result);
-                        }
-                    };
-                    // Nothing of a failed attempt is held while waiting: what it answered goes here, its
-                    // future with the state.
-                    drop(result);
-                    if !delay.is_zero() {
-                        if let Some(Replay { service, .. }) = &mut *this.replay {
-                            // What it reserved or queued for below and was not called for (a breaker that
-                            // refused is ready without that) goes with it: a clone begins with nothing.
-                            *service = service.clone();
-                        }
-                        let sleep = sleep(delay);
-                        this.state.set(State::Waiting { sleep, delay });
-                        continue;
-                    }
-                    this.state.set(State::Readying);
-                    if this.session.is_hogging() {
-                        cx.waker().wake_by_ref();
-                        return Poll::Pending;
-                    }
-                }
-                StateProj::Waiting { sleep, delay } => {
+                StateProj::Called { .. } => return Poll::Ready(Ok(())),
+                StateProj::Waiting { sleep, delay, paid } => {
                     ready!(sleep.poll(cx));
-                    stats.waited(*delay);
-                    this.state.set(State::Readying);
+                    if let Some(cell) = this.call.cell() {
+                        cell.stats.waited(*delay);
+                    }
+                    let (paid, yields) = (paid.take(), false);
+                    this.state.set(State::Readying { paid, yields });
                 }
-                StateProj::Readying => {
+                StateProj::Readying { yields, .. } if *yields => {
+                    *yields = false;
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                StateProj::Readying { paid, .. } => {
                     let replay = this.replay.as_mut().expect("a retry has something to send");
                     if let Err(err) = ready!(replay.service.poll_ready(cx)) {
-                        stats.unready(this.session.number());
+                        this.call.failed(this.session.number(), End::Unready);
                         return Poll::Ready(Err(err));
                     }
                     // Present: it was just asked whether it is ready.
                     let Some(Replay { mut service, mut req }) = this.replay.take() else {
                         continue;
                     };
-                    this.session.advance();
-                    stats.retried();
-                    let is_last = this.session.is_last(policy.max_retries());
-                    let kept = if is_last { None } else { policy.requests.keep(&req) };
-                    policy.requests.change(&mut req, this.session.number());
+                    let is_last = this.session.advance();
+                    let kept = if is_last {
+                        None
+                    } else {
+                        this.rules.requests.keep(&req)
+                    };
+                    this.rules.requests.change(&mut req, this.session.number());
+                    if let Some(paid) = paid.take() {
+                        paid.spend();
+                    }
+                    if let Some(cell) = this.call.cell() {
+                        cell.stats.retried();
+                    }
                     let future = service.call(req);
                     *this.replay = kept.map(|req| Replay { service, req });
                     this.state.set(State::Called { future });

@@ -1,15 +1,23 @@
 use std::{fmt, sync::Arc, time::Duration};
 
-use hook_monitor::{Counters, Gather, Source};
+use hook_monitor::{Gather, Source};
 
-use crate::session::End;
+use crate::{
+    budget::Budget,
+    failure::Failure,
+    shared::Shared,
+    stats::{
+        BACKOFF_NANOS, DROPPED, EXHAUSTED, FAILED, OVER_BUDGET, RETRIES, STOPPED, SUCCESSFUL, TOO_LATE,
+        UNREADY, UNREPEATABLE, WITH_RETRY,
+    },
+};
 
 /// Looks at the calls of a [`RetryLayer`](crate::RetryLayer) from outside. Nothing here waits.
 ///
 /// A clone looks at the same layer.
 #[derive(Clone)]
 pub struct RetryHandle {
-    stats: Arc<Stats>,
+    shared: Arc<Shared>,
 }
 
 /// What had happened when it was looked at, since the layer was made.
@@ -27,6 +35,8 @@ pub struct Snapshot {
     pub failed_without_retry: u64,
     /// The same, after more than one attempt.
     pub failed_with_retry: u64,
+    /// Calls that were dropped before they ended, or that a panic ended.
+    pub dropped: u64,
     /// Attempts beyond the first of a call.
     pub retries: u64,
     /// Failed calls whose last result was worth a retry, but there was none left.
@@ -40,6 +50,8 @@ pub struct Snapshot {
     pub unrepeatable: u64,
     /// Failed calls that ended because the service's readiness failed before a retry.
     pub unready: u64,
+    /// Failed calls whose retry the budget refused.
+    pub over_budget: u64,
     /// All the time calls were told to wait before a retry and did.
     pub backoff: Duration,
 }
@@ -67,28 +79,44 @@ impl Snapshot {
 }
 
 impl RetryHandle {
-    pub(crate) fn new(stats: &Arc<Stats>) -> Self {
+    pub(crate) fn new(shared: &Arc<Shared>) -> Self {
         Self {
-            stats: Arc::clone(stats),
+            shared: Arc::clone(shared),
         }
     }
 
     /// All the figures.
     pub fn snapshot(&self) -> Snapshot {
-        let counters = self.stats.counters.read();
+        let counters = self.shared.stats().read();
         Snapshot {
             successful_without_retry: counters[SUCCESSFUL],
             successful_with_retry: counters[SUCCESSFUL + WITH_RETRY],
             failed_without_retry: counters[FAILED],
             failed_with_retry: counters[FAILED + WITH_RETRY],
+            dropped: counters[DROPPED],
             retries: counters[RETRIES],
             exhausted: counters[EXHAUSTED],
             stopped: counters[STOPPED],
             too_late: counters[TOO_LATE],
             unrepeatable: counters[UNREPEATABLE],
             unready: counters[UNREADY],
+            over_budget: counters[OVER_BUDGET],
             backoff: Duration::from_nanos(counters[BACKOFF_NANOS]),
         }
+    }
+
+    /// What kind of failures the latest failed attempts were, the last one first: up to eight, whether they were
+    /// retried or not. Of attempts that fail at the same moment on several threads, some are left out.
+    ///
+    /// How much is known depends on the classifier: [`RetryErrors`](crate::RetryErrors), which is the default,
+    /// knows refusals and errors of input and output; a closure knows an error from a response.
+    pub fn last_failures(&self) -> Vec<Failure> {
+        self.shared.last_failures()
+    }
+
+    /// The budget that the calls of this layer share, if there is one.
+    pub fn budget(&self) -> Option<&Budget> {
+        self.shared.plan.budget.as_ref()
     }
 }
 
@@ -98,7 +126,7 @@ impl Source for RetryHandle {
     }
 
     fn name(&self) -> &str {
-        &self.stats.name
+        &self.shared.name
     }
 
     fn read(&self, into: &mut dyn Gather) {
@@ -119,6 +147,7 @@ impl Source for RetryHandle {
             ("too_late", seen.too_late),
             ("unrepeatable", seen.unrepeatable),
             ("unready", seen.unready),
+            ("over_budget", seen.over_budget),
         ] {
             into.counter("hook_retry_given_up_total", &[("cause", cause)], count);
         }
@@ -130,80 +159,8 @@ impl Source for RetryHandle {
 impl fmt::Debug for RetryHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RetryHandle")
-            .field("name", &self.stats.name)
+            .field("name", &self.shared.name)
             .field("snapshot", &self.snapshot())
             .finish()
-    }
-}
-
-// ===== impl Stats =====
-
-const SUCCESSFUL: usize = 0;
-const FAILED: usize = 2;
-/// Added to either of the two.
-const WITH_RETRY: usize = 1;
-const RETRIES: usize = 4;
-const EXHAUSTED: usize = 5;
-const STOPPED: usize = 6;
-const TOO_LATE: usize = 7;
-const UNREPEATABLE: usize = 8;
-const UNREADY: usize = 9;
-const BACKOFF_NANOS: usize = 10;
-
-/// What the services of one layer count together.
-#[derive(Debug)]
-pub(crate) struct Stats {
-    name: String,
-    counters: Counters<11>,
-}
-
-impl Stats {
-    pub(crate) fn new(name: String) -> Self {
-        Self {
-            name,
-            counters: Counters::new(),
-        }
-    }
-
-    /// The one count of a call that needs no retry.
-    #[inline]
-    pub(crate) fn succeeded(&self, attempts: u32) {
-        self.ended(SUCCESSFUL, attempts);
-    }
-
-    pub(crate) fn failed(&self, attempts: u32, end: End) {
-        self.gave_up(
-            attempts,
-            match end {
-                End::Stopped => STOPPED,
-                End::Exhausted => EXHAUSTED,
-                End::Unrepeatable => UNREPEATABLE,
-                End::TooLate => TOO_LATE,
-            },
-        );
-    }
-
-    pub(crate) fn unready(&self, attempts: u32) {
-        self.gave_up(attempts, UNREADY);
-    }
-
-    pub(crate) fn retried(&self) {
-        self.counters.add(RETRIES, 1);
-    }
-
-    pub(crate) fn waited(&self, delay: Duration) {
-        let nanos = u64::try_from(delay.as_nanos()).unwrap_or(u64::MAX);
-        self.counters.add(BACKOFF_NANOS, nanos);
-    }
-
-    fn gave_up(&self, attempts: u32, cause: usize) {
-        self.ended(FAILED, attempts);
-        self.counters.add(cause, 1);
-    }
-
-    #[inline]
-    fn ended(&self, kind: usize, attempts: u32) {
-        let with_retry = usize::from(attempts > 1) * WITH_RETRY;
-        self.counters.add(kind + with_retry, 1);
     }
 }

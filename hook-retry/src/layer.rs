@@ -1,12 +1,10 @@
 use std::{fmt, sync::Arc};
 
-use hook_monitor::Lanes;
 use tower_layer::Layer;
 
 use crate::{
-    handle::{RetryHandle, Stats},
-    policy::RetryPolicy,
-    service::{Local, Retry},
+    backoff::Exponential, decide::RetryErrors, handle::RetryHandle, policy::RetryPolicy, request::Requests,
+    rules::Rules, service::Retry, shared::Shared,
 };
 
 /// Tries the calls of a service again, as a [`RetryPolicy`] says.
@@ -20,14 +18,18 @@ use crate::{
 /// let layer = RetryLayer::new(RetryPolicy::new().retries(2)).name("inventory");
 /// let figures = layer.handle();
 /// ```
-pub struct RetryLayer<P = RetryPolicy> {
-    lanes: Lanes<Local<P>>,
+pub struct RetryLayer<B = Exponential, C = RetryErrors, R = Requests> {
+    rules: Rules<B, C, R>,
+    shared: Arc<Shared>,
 }
 
-impl<P> RetryLayer<P> {
+impl<B, C, R> RetryLayer<B, C, R> {
     /// Retries by `policy`, under the name `retry`.
-    pub fn new(policy: P) -> Self {
-        Self::of(Arc::new(policy), "retry".to_owned())
+    pub fn new(policy: RetryPolicy<B, C, R>) -> Self {
+        Self {
+            rules: policy.rules,
+            shared: Shared::new("retry".to_owned(), policy.plan),
+        }
     }
 
     /// What this layer is called in figures and listings. Default: `retry`.
@@ -35,27 +37,28 @@ impl<P> RetryLayer<P> {
     /// Begins new figures: use it before [`handle`](Self::handle), `clone` and `layer`.
     #[must_use]
     pub fn name(self, name: impl Into<String>) -> Self {
-        Self::of(Arc::clone(&self.lanes.any().policy), name.into())
-    }
-
-    fn of(policy: Arc<P>, name: String) -> Self {
-        let stats = Arc::new(Stats::new(name));
         Self {
-            lanes: Lanes::new(&Local { policy, stats }),
+            rules: self.rules,
+            shared: Shared::new(name.into(), self.shared.plan.clone()),
         }
     }
 
     /// The figures of all the services this layer makes.
     pub fn handle(&self) -> RetryHandle {
-        RetryHandle::new(&self.lanes.any().stats)
+        RetryHandle::new(&self.shared)
     }
 }
 
-impl<S, P> Layer<S> for RetryLayer<P> {
-    type Service = Retry<S, P>;
+impl<S, B, C, R> Layer<S> for RetryLayer<B, C, R>
+where
+    B: Clone,
+    C: Clone,
+    R: Clone,
+{
+    type Service = Retry<S, B, C, R>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Retry::new(inner, self.lanes.clone())
+        Retry::new(inner, self.rules.clone(), Arc::clone(&self.shared))
     }
 }
 
@@ -66,17 +69,17 @@ impl Default for RetryLayer {
     }
 }
 
-// By hand: the policy is shared, so it need not be `Clone`.
-impl<P> Clone for RetryLayer<P> {
+impl<B: Clone, C: Clone, R: Clone> Clone for RetryLayer<B, C, R> {
     fn clone(&self) -> Self {
         Self {
-            lanes: self.lanes.clone(),
+            rules: self.rules.clone(),
+            shared: Arc::clone(&self.shared),
         }
     }
 }
 
 // By hand: a policy need not be `Debug`.
-impl<P> fmt::Debug for RetryLayer<P> {
+impl<B, C, R> fmt::Debug for RetryLayer<B, C, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RetryLayer")
             .field("handle", &self.handle())

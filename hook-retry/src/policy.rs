@@ -4,20 +4,23 @@ use std::{
     time::{Duration, Instant},
 };
 
+#[cfg(feature = "coarse-clock")]
 use hook_monitor::Clock;
 
 use crate::{
     backoff::{Backoff, Exponential},
+    budget::Budget,
     decide::{Attempt, Decide, RetryErrors, RetryIf, Verdict},
     random::Seeds,
     request::{ByClone, NoDeadline, Requests, Unchanged},
+    rules::{Plan, Rules},
     run::Run,
 };
 
 /// When to try again, how long to wait before, and when to leave it.
 ///
 /// By default an error is retried up to 3 times, after waits of up to 100, 200 and 400 ms with full
-/// jitter, without a limit of total time. Give it to a [`RetryLayer`](crate::RetryLayer), or
+/// jitter, as long as a [`Budget`] of one retry for five calls lasts, without a limit of total time. Give it to a [`RetryLayer`](crate::RetryLayer), or
 /// [`run`](RetryPolicy::run) something with it.
 ///
 /// ```
@@ -32,28 +35,23 @@ use crate::{
 #[derive(Clone)]
 #[must_use = "a policy does nothing by itself"]
 pub struct RetryPolicy<B = Exponential, C = RetryErrors, R = Requests> {
-    retries: u32,
-    backoff: B,
-    pub(crate) decide: C,
-    pub(crate) requests: R,
-    pub(crate) max_elapsed: Option<Duration>,
-    max_retry_after: Duration,
-    seeds: Seeds,
-    pub(crate) clock: Clock,
+    pub(crate) rules: Rules<B, C, R>,
+    pub(crate) plan: Plan,
 }
 
 impl RetryPolicy {
     /// The default policy.
     pub fn new() -> Self {
         Self {
-            retries: 3,
-            backoff: Exponential::default(),
-            decide: RetryErrors,
-            requests: Requests::default(),
-            max_elapsed: None,
-            max_retry_after: Duration::from_secs(5),
-            seeds: Seeds::default(),
-            clock: Clock::tokio(),
+            rules: Rules {
+                backoff: Exponential::default(),
+                decide: RetryErrors,
+                requests: Requests::default(),
+            },
+            plan: Plan {
+                budget: Some(Budget::new()),
+                ..Plan::default()
+            },
         }
     }
 }
@@ -63,24 +61,41 @@ impl<B, C, R> RetryPolicy<B, C, R> {
     ///
     /// With 0 neither the request nor the service is ever cloned.
     pub const fn retries(mut self, retries: u32) -> Self {
-        self.retries = retries;
+        self.plan.limits.retries = retries;
         self
     }
 
     /// How long to wait before each retry. Default: [`Exponential::default`].
     ///
-    /// Tokio's timer rounds waits up to the next millisecond; a wait of zero is none at all.
+    /// Tokio's timer rounds waits up to the next millisecond; a wait of zero is none at all. Like all parts of a policy
+    /// it is cloned for each call, so let closures capture references or `Arc`s.
     pub fn backoff<B2: Backoff>(self, backoff: B2) -> RetryPolicy<B2, C, R> {
-        RetryPolicy {
-            retries: self.retries,
+        let Rules { decide, requests, .. } = self.rules;
+        let rules = Rules {
             backoff,
-            decide: self.decide,
-            requests: self.requests,
-            max_elapsed: self.max_elapsed,
-            max_retry_after: self.max_retry_after,
-            seeds: self.seeds,
-            clock: self.clock,
+            decide,
+            requests,
+        };
+        RetryPolicy {
+            rules,
+            plan: self.plan,
         }
+    }
+
+    /// How many retries there may be in all, whatever each call would like. Default: a budget of its own, of a
+    /// retry for five calls ([`Budget::new`]).
+    ///
+    /// A clone of the same budget in several policies makes these share it.
+    pub fn budget(mut self, budget: Budget) -> Self {
+        self.plan.budget = Some(budget);
+        self
+    }
+
+    /// Lifts the limit on the retries of all calls together: with a backend that is down, every call is tried as
+    /// often as [`retries`](RetryPolicy::retries) says.
+    pub fn no_budget(mut self) -> Self {
+        self.plan.budget = None;
+        self
     }
 
     /// Decides after each attempt by its result, number and time. Default: [`RetryErrors`].
@@ -128,15 +143,17 @@ impl<B, C, R> RetryPolicy<B, C, R> {
 
     /// Decides by a [`Decide`] of your own.
     pub fn decide_by<C2>(self, decide: C2) -> RetryPolicy<B, C2, R> {
-        RetryPolicy {
-            retries: self.retries,
-            backoff: self.backoff,
+        let Rules {
+            backoff, requests, ..
+        } = self.rules;
+        let rules = Rules {
+            backoff,
             decide,
-            requests: self.requests,
-            max_elapsed: self.max_elapsed,
-            max_retry_after: self.max_retry_after,
-            seeds: self.seeds,
-            clock: self.clock,
+            requests,
+        };
+        RetryPolicy {
+            rules,
+            plan: self.plan,
         }
     }
 
@@ -146,14 +163,25 @@ impl<B, C, R> RetryPolicy<B, C, R> {
     /// has begun is interrupted, and a retry may begin later than this: after a wait whose timer was late,
     /// or when the inner service took its time to be ready. Put a timeout outside for a limit on all that.
     pub const fn max_elapsed(mut self, max_elapsed: Duration) -> Self {
-        self.max_elapsed = Some(max_elapsed);
+        self.plan.limits.max_elapsed = Some(max_elapsed);
         self
     }
 
-    /// The longest [`Verdict::RetryAfter`] that is waited for; a longer one ends the call at once with the
-    /// result it has. Default: 5 s. Does not limit the back-off, which has a cap of its own.
+    /// The longest [`Verdict::RetryAfter`] that is waited for, and the longest [`Verdict::Refused`]; a longer one
+    /// ends the call at once with the result it has. Default: 5 s. Does not limit the back-off, which has a cap of
+    /// its own.
     pub const fn max_retry_after(mut self, longest: Duration) -> Self {
-        self.max_retry_after = longest;
+        self.plan.limits.max_retry_after = longest;
+        self
+    }
+
+    /// Comes back sooner than a server said if it said more than
+    /// [`max_retry_after`](RetryPolicy::max_retry_after), which is then what is waited. Default: such a call ends.
+    ///
+    /// For servers that do not mean what they say. A refusal by a layer underneath is meant: a
+    /// [`Verdict::Refused`] is never cut short.
+    pub const fn cut_retry_after(mut self) -> Self {
+        self.plan.limits.cut_retry_after = true;
         self
     }
 
@@ -163,7 +191,7 @@ impl<B, C, R> RetryPolicy<B, C, R> {
     /// then turns out too long for the time left), and another after each [`Verdict::RetryAfter`].
     /// Clones of the policy draw from the same sequences. Without a seed each process has its own.
     pub fn seed(mut self, seed: u64) -> Self {
-        self.seeds = Seeds::from_seed(seed);
+        self.plan.seeds = Seeds::from_seed(seed);
         self
     }
 
@@ -171,35 +199,25 @@ impl<B, C, R> RetryPolicy<B, C, R> {
     /// tokio's paused time. Default: tokio's clock. The waits themselves are tokio's in any case.
     #[cfg(feature = "coarse-clock")]
     pub fn coarse_clock(mut self) -> Self {
-        self.clock = Clock::coarse();
+        self.plan.limits.clock = Clock::coarse();
         self
     }
 
-    pub(crate) const fn max_retries(&self) -> u32 {
-        self.retries
-    }
-
-    pub(crate) const fn patience(&self) -> Duration {
-        self.max_retry_after
-    }
-
-    pub(crate) fn delays(&self) -> B::Delays
-    where
-        B: Backoff,
-    {
-        self.backoff.delays(self.seeds.draw())
-    }
-
-    fn requests<R2>(self, change: impl FnOnce(R) -> R2) -> RetryPolicy<B, C, R2> {
+    pub(crate) fn requests<R2>(self, change: impl FnOnce(R) -> R2) -> RetryPolicy<B, C, R2> {
+        let Rules {
+            backoff,
+            decide,
+            requests,
+        } = self.rules;
+        let requests = change(requests);
+        let rules = Rules {
+            backoff,
+            decide,
+            requests,
+        };
         RetryPolicy {
-            retries: self.retries,
-            backoff: self.backoff,
-            decide: self.decide,
-            requests: change(self.requests),
-            max_elapsed: self.max_elapsed,
-            max_retry_after: self.max_retry_after,
-            seeds: self.seeds,
-            clock: self.clock,
+            rules,
+            plan: self.plan,
         }
     }
 }
@@ -337,9 +355,10 @@ impl Default for RetryPolicy {
 impl<B, C, R> fmt::Debug for RetryPolicy<B, C, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RetryPolicy")
-            .field("retries", &self.retries)
-            .field("max_elapsed", &self.max_elapsed)
-            .field("max_retry_after", &self.max_retry_after)
+            .field("retries", &self.plan.limits.retries)
+            .field("max_elapsed", &self.plan.limits.max_elapsed)
+            .field("max_retry_after", &self.plan.limits.max_retry_after)
+            .field("budget", &self.plan.budget)
             .finish_non_exhaustive()
     }
 }

@@ -9,7 +9,13 @@ use std::{
 use pin_project_lite::pin_project;
 use tokio::time::{Sleep, sleep};
 
-use crate::{backoff::Backoff, decide::Decide, policy::RetryPolicy, session::Session};
+use crate::{
+    backoff::Backoff,
+    budget::Withdrawal,
+    decide::Decide,
+    policy::RetryPolicy,
+    session::{Next, Session},
+};
 
 pin_project! {
     /// The future of [`RetryPolicy::run`].
@@ -35,9 +41,9 @@ pin_project! {
 pin_project! {
     #[project = StateProj]
     enum State<Fut> {
-        Starting,
+        Starting { paid: Option<Withdrawal> },
         Called { #[pin] future: Fut },
-        Waiting { #[pin] sleep: Sleep },
+        Waiting { #[pin] sleep: Sleep, paid: Option<Withdrawal> },
     }
 }
 
@@ -48,7 +54,7 @@ impl<'p, B: Backoff, C, F, Fut> Run<'p, B, C, F, Fut> {
             attempt,
             deadline: None,
             session: None,
-            state: State::Starting,
+            state: State::Starting { paid: None },
         }
     }
 
@@ -72,40 +78,47 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        let policy: &RetryPolicy<B, C> = this.policy;
-        let now = || policy.clock.now();
-        // An attempt is told the time, so the time is kept, whatever the classifier wants.
-        let session = this
-            .session
-            .get_or_insert_with(|| Session::new(Some(now()), policy.max_elapsed, *this.deadline));
+        let RetryPolicy { rules, plan } = *this.policy;
+        let session = this.session.get_or_insert_with(|| {
+            if let Some(budget) = &plan.budget {
+                budget.deposit();
+            }
+            // An attempt is told the time, so the time is kept, whatever the classifier wants.
+            Session::begin(&plan.limits, true, *this.deadline)
+        });
         loop {
             match this.state.as_mut().project() {
-                StateProj::Starting => {
-                    let future = (this.attempt)(session.attempt(now));
+                StateProj::Starting { paid } => {
+                    if let Some(paid) = paid.take() {
+                        paid.spend();
+                    }
+                    let future = (this.attempt)(session.attempt());
                     this.state.set(State::Called { future });
                 }
                 StateProj::Called { future } => {
                     let result = ready!(future.poll(cx));
-                    let verdict = policy.decide.decide(result.as_ref(), &session.attempt(now));
-                    let Ok(delay) = session.wait(verdict, true, policy, now) else {
+                    let verdict = rules.decide.decide(result.as_ref(), &session.attempt());
+                    let Ok(Next { delay, paid }) = session.next(verdict, true, &rules.backoff, plan) else {
                         return Poll::Ready(result);
                     };
                     // Nothing of a failed attempt is held while waiting.
                     drop(result);
                     session.advance();
                     if !delay.is_zero() {
-                        this.state.set(State::Waiting { sleep: sleep(delay) });
+                        let sleep = sleep(delay);
+                        this.state.set(State::Waiting { sleep, paid });
                         continue;
                     }
-                    this.state.set(State::Starting);
+                    this.state.set(State::Starting { paid });
                     if session.is_hogging() {
                         cx.waker().wake_by_ref();
                         return Poll::Pending;
                     }
                 }
-                StateProj::Waiting { sleep } => {
+                StateProj::Waiting { sleep, paid } => {
                     ready!(sleep.poll(cx));
-                    this.state.set(State::Starting);
+                    let paid = paid.take();
+                    this.state.set(State::Starting { paid });
                 }
             }
         }

@@ -4,17 +4,17 @@ use std::{
     task::{Context, Poll},
 };
 
-use hook_monitor::Lanes;
 use tower_service::Service;
 
 use crate::{
-    backoff::Backoff,
-    decide::Decide,
+    backoff::{Backoff, Exponential},
+    decide::{Decide, RetryErrors},
     future::{Replay, ResponseFuture},
-    handle::{RetryHandle, Stats},
-    policy::RetryPolicy,
-    request::RequestRules,
+    handle::RetryHandle,
+    request::{RequestRules, Requests},
+    rules::Rules,
     session::Session,
+    shared::Shared,
 };
 
 /// A service whose calls are tried again, made by [`RetryLayer`](crate::RetryLayer).
@@ -33,25 +33,20 @@ use crate::{
 /// # Cancellation
 ///
 /// Dropping the response future drops the attempt or the wait under way. Nothing is left behind.
-pub struct Retry<S, P = RetryPolicy> {
+pub struct Retry<S, B = Exponential, C = RetryErrors, R = Requests> {
     inner: S,
-    lanes: Lanes<Local<P>>,
+    rules: Rules<B, C, R>,
+    shared: Arc<Shared>,
 }
 
-/// What the calls of a layer's services share.
-pub(crate) struct Local<P> {
-    pub(crate) policy: Arc<P>,
-    pub(crate) stats: Arc<Stats>,
-}
-
-impl<S, P> Retry<S, P> {
-    pub(crate) fn new(inner: S, lanes: Lanes<Local<P>>) -> Self {
-        Self { inner, lanes }
+impl<S, B, C, R> Retry<S, B, C, R> {
+    pub(crate) const fn new(inner: S, rules: Rules<B, C, R>, shared: Arc<Shared>) -> Self {
+        Self { inner, rules, shared }
     }
 
     /// The figures of the layer that made this service.
     pub fn handle(&self) -> RetryHandle {
-        RetryHandle::new(&self.lanes.any().stats)
+        RetryHandle::new(&self.shared)
     }
 
     /// The inner service.
@@ -70,12 +65,12 @@ impl<S, P> Retry<S, P> {
     }
 }
 
-impl<S, B, C, R, Req> Service<Req> for Retry<S, RetryPolicy<B, C, R>>
+impl<S, B, C, R, Req> Service<Req> for Retry<S, B, C, R>
 where
     S: Service<Req> + Clone,
-    B: Backoff,
-    C: Decide<S::Response, S::Error>,
-    R: RequestRules<Req>,
+    B: Backoff + Clone,
+    C: Decide<S::Response, S::Error> + Clone,
+    R: RequestRules<Req> + Clone,
 {
     type Response = S::Response;
     type Error = S::Error;
@@ -86,56 +81,42 @@ where
         self.inner.poll_ready(cx)
     }
 
-    #[inline]
+    #[inline(always)]
     fn call(&mut self, req: Req) -> Self::Future {
-        let local = self.lanes.mine();
-        let policy = &local.policy;
-        let is_timed = policy.max_elapsed.is_some() || policy.decide.is_timed();
-        let started = is_timed.then(|| policy.clock.now());
-        let deadline = policy.requests.deadline(&req);
-        let session = Session::new(started, policy.max_elapsed, deadline);
-
-        let kept = match policy.max_retries() {
-            0 => None,
-            _ => policy.requests.keep(&req),
+        let limits = &self.shared.plan.limits;
+        let deadline = self.rules.requests.deadline(&req);
+        let session = Session::begin(limits, self.rules.decide.is_timed(), deadline);
+        let kept = if session.is_last() {
+            None
+        } else {
+            self.rules.requests.keep(&req)
         };
         let Some(kept) = kept else {
             // It goes through once; no clone of the service is needed.
             let future = self.inner.call(req);
-            return ResponseFuture::called(future, None, session, local);
+            return ResponseFuture::called(future, None, session, self.rules.clone(), self.shared.call());
         };
         let clone = self.inner.clone(); // stays behind, not ready
         let mut service = mem::replace(&mut self.inner, clone); // was polled ready, goes with the call
         let future = service.call(req);
-        ResponseFuture::called(future, Some(Replay { service, req: kept }), session, local)
+        let replay = Some(Replay { service, req: kept });
+        ResponseFuture::called(future, replay, session, self.rules.clone(), self.shared.call())
     }
 }
 
-impl<S: Clone, P> Clone for Retry<S, P> {
+impl<S: Clone, B: Clone, C: Clone, R: Clone> Clone for Retry<S, B, C, R> {
     /// Another service by the same policy and with the same figures. It is not ready, whatever this one is.
     fn clone(&self) -> Self {
-        Self::new(self.inner.clone(), self.lanes.clone())
+        Self::new(self.inner.clone(), self.rules.clone(), Arc::clone(&self.shared))
     }
 }
 
 // By hand: a policy need not be `Debug`.
-impl<S: fmt::Debug, P> fmt::Debug for Retry<S, P> {
+impl<S: fmt::Debug, B, C, R> fmt::Debug for Retry<S, B, C, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Retry")
             .field("inner", &self.inner)
             .field("handle", &self.handle())
             .finish_non_exhaustive()
-    }
-}
-
-// ===== impl Local =====
-
-// By hand: both are shared, so the policy need not be `Clone`.
-impl<P> Clone for Local<P> {
-    fn clone(&self) -> Self {
-        Self {
-            policy: Arc::clone(&self.policy),
-            stats: Arc::clone(&self.stats),
-        }
     }
 }

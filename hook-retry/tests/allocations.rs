@@ -3,7 +3,7 @@
 use std::future::ready;
 
 use allocation_counter::measure;
-use hook_retry::{Attempt, Fixed, NoWait, RetryLayer, RetryPolicy, Verdict};
+use hook_retry::{Attempt, Budget, Fixed, NoWait, RetryLayer, RetryPolicy, Verdict};
 use tower::{Layer, Service, service_fn};
 
 /// Allocations of `n` calls, once warm.
@@ -54,7 +54,8 @@ fn a_retry_at_once_allocates_nothing() {
         tries.set(tries.get() + 1);
         ready(if tries.get() % 2 == 0 { Ok(n) } else { Err(()) })
     });
-    let layer = RetryLayer::new(RetryPolicy::new().backoff(NoWait));
+    let budget = Budget::new().ratio(1.0);
+    let layer = RetryLayer::new(RetryPolicy::new().backoff(NoWait).budget(budget));
     assert_eq!(allocations(layer.layer(service), 1_000), 0);
     assert_eq!(layer.handle().snapshot().retries, 1_001);
 }

@@ -13,7 +13,7 @@ use tokio_test::{assert_pending, assert_ready, assert_ready_err, assert_ready_ok
 use tower::{Layer, Service, ServiceExt, limit::ConcurrencyLimit, service_fn};
 use tower_test::mock;
 
-fn at_once() -> RetryLayer<RetryPolicy<NoWait>> {
+fn at_once() -> RetryLayer<NoWait> {
     RetryLayer::new(RetryPolicy::new().backoff(NoWait))
 }
 
@@ -267,7 +267,7 @@ fn the_types_can_be_named() {
     type Inner = tower::util::BoxCloneSyncService<String, String, BoxError>;
     #[allow(dead_code, reason = "only its types matter")]
     struct Client {
-        service: Retry<Inner, RetryPolicy>,
+        service: Retry<Inner>,
         call: Option<
             ResponseFuture<
                 Inner,

@@ -258,6 +258,7 @@ async fn every_figure_is_told_and_all_services_of_a_layer_count_together() {
             "hook_retry_given_up_total{cause=too_late} 0",
             "hook_retry_given_up_total{cause=unrepeatable} 0",
             "hook_retry_given_up_total{cause=unready} 0",
+            "hook_retry_given_up_total{cause=over_budget} 0",
             "hook_retry_backoff_seconds_total{} 3",
         ]
     );

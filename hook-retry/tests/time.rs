@@ -147,7 +147,7 @@ async fn where_the_waits_end_the_retries_end() {
 
 #[tokio::test(start_paused = true)]
 async fn endless_retries_without_a_wait_let_others_run() {
-    let policy = RetryPolicy::new().retries(u32::MAX).backoff(NoWait);
+    let policy = RetryPolicy::new().no_budget().retries(u32::MAX).backoff(NoWait);
     let endless = RetryLayer::new(policy.clone()).layer(service_fn(|()| async { Err::<(), _>(()) }));
     tokio::select! {
         biased;
@@ -159,7 +159,7 @@ async fn endless_retries_without_a_wait_let_others_run() {
 
 #[tokio::test(start_paused = true)]
 async fn retries_without_a_wait_wake_themselves_after_letting_others_run() {
-    let policy = RetryPolicy::new().retries(100).backoff(NoWait);
+    let policy = RetryPolicy::new().no_budget().retries(100).backoff(NoWait);
     let calls = Calls::new();
     let call = RetryLayer::new(policy.clone())
         .layer(failing(100, &calls))
@@ -192,7 +192,7 @@ async fn a_coarse_clock_keeps_the_total_time() {
 #[tokio::test(start_paused = true)]
 async fn each_request_has_its_own_jitter_also_under_a_seed() {
     async fn waits(seed: u64) -> Vec<Vec<u128>> {
-        let layer = RetryLayer::new(RetryPolicy::new().seed(seed));
+        let layer = RetryLayer::new(RetryPolicy::new().no_budget().seed(seed));
         let mut all = vec![];
         for _ in 0..20 {
             let calls = Calls::new();
@@ -228,7 +228,7 @@ async fn a_call_that_cannot_be_repeated_takes_no_sequence_of_a_seed() {
 
 #[tokio::test(start_paused = true)]
 async fn callers_that_fail_together_do_not_come_back_together() {
-    let layer = RetryLayer::default();
+    let layer = RetryLayer::new(RetryPolicy::new().no_budget());
     let start = Instant::now();
     let mut came_back: Vec<_> = futures::future::join_all((0..50).map(|_| {
         let second = Cell::new(false);
@@ -279,7 +279,7 @@ async fn a_failed_response_and_its_future_are_gone_before_the_wait() {
 
 #[tokio::test(start_paused = true)]
 async fn every_kind_of_backoff_goes_into_a_policy() {
-    async fn at<B: hook_retry::Backoff>(backoff: B) -> Vec<u128> {
+    async fn at<B: hook_retry::Backoff + Clone>(backoff: B) -> Vec<u128> {
         let calls = Calls::new();
         let layer = RetryLayer::new(RetryPolicy::new().backoff(backoff));
         let _ = layer.layer(failing(9, &calls)).oneshot("x").await;
@@ -289,4 +289,5 @@ async fn every_kind_of_backoff_goes_into_a_policy() {
     assert_eq!(at(Linear::from_millis(50).no_jitter()).await, [0, 50, 150, 300]);
     assert_eq!(at(NoWait).await, [0; 4]);
     assert_eq!(at(|| std::iter::repeat(MS)).await, [0, 1, 2, 3]);
+    assert_eq!(at([10 * MS, 20 * MS]).await, [0, 10, 30]);
 }

@@ -201,3 +201,64 @@ fn a_closure_that_makes_an_iterator_is_a_backoff_that_ends() {
     let backoff = || [1, 2].map(Duration::from_millis);
     assert_eq!(millis(&backoff, 9), [1, 2]);
 }
+
+#[test]
+fn decorrelated_waits_stay_between_the_first_and_three_times_the_one_before_and_do_not_gather_at_the_cap() {
+    let (first, cap) = (Duration::from_millis(100), Duration::from_secs(5));
+    let backoff = Exponential::new(first).cap(cap).decorrelated_jitter();
+    let mut at_cap = 0;
+    for seed in 0..SEEDS {
+        let mut before = first;
+        for wait in backoff.delays(seed).take(100) {
+            assert!(
+                wait >= first && wait <= (before * 3).min(cap),
+                "{wait:?} after {before:?}"
+            );
+            at_cap += u32::from(wait == cap);
+            before = wait;
+        }
+    }
+    assert!(
+        at_cap < 10,
+        "{at_cap} waits of {} are the cap itself",
+        SEEDS * 100
+    );
+    let below = Exponential::new(first)
+        .cap(Duration::from_millis(1))
+        .decorrelated_jitter();
+    assert!(
+        below
+            .delays(1)
+            .take(9)
+            .all(|wait| wait == Duration::from_millis(1))
+    );
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(256))]
+
+    #[test]
+    fn any_backoff_at_any_retry_keeps_its_bounds(
+        first in 0u64.., cap in 0u64.., factor in 1.0f64..1e300, retries in 0u32.., seed in 0u64..,
+    ) {
+        let (first, cap) = (Duration::from_nanos(first), Duration::from_nanos(cap));
+        let exponential = Exponential::new(first).factor(factor).cap(cap);
+        let linear = Linear::new(first).cap(cap);
+        for retries in [retries, 0, 1, u32::MAX - 1, u32::MAX] {
+            for (plain, equal, full) in [
+                (at(&exponential.no_jitter(), retries, seed), at(&exponential.equal_jitter(), retries, seed),
+                 at(&exponential.full_jitter(), retries, seed)),
+                (at(&linear.no_jitter(), retries, seed), at(&linear.equal_jitter(), retries, seed),
+                 at(&linear.full_jitter(), retries, seed)),
+            ] {
+                let [plain, equal, full] = [plain, equal, full].map(|mut waits| waits.next().expect("no end"));
+                proptest::prop_assert!(plain <= cap && plain >= first.min(cap));
+                proptest::prop_assert!(equal <= plain && equal >= plain / 2);
+                proptest::prop_assert!(full <= plain);
+            }
+            let mut decorrelated = at(&exponential.decorrelated_jitter(), retries, seed);
+            let wait = decorrelated.next().expect("no end");
+            proptest::prop_assert!(wait >= first.min(cap) && wait <= cap);
+        }
+    }
+}

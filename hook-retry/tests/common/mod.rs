@@ -1,5 +1,7 @@
 //! A service that fails as often as it is told, and notes when it was called.
 
+#![allow(dead_code, reason = "not every test needs all of it")]
+
 use std::{cell::RefCell, rc::Rc, time::Duration};
 
 use hook_retry::{Exponential, RetryPolicy};
