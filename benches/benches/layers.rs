@@ -2,11 +2,11 @@
 
 use std::{hint::black_box, time::Duration};
 
-use benches::{Bare, Down, IsDown, call, drive};
+use benches::{Bare, IsDown, call, drive};
 use criterion::{BenchmarkId, Criterion};
 use hook_breaker::CircuitBreakerLayer;
 use hook_cache::CacheLayer;
-use hook_monitor::{MonitorLayer, Rejected};
+use hook_monitor::MonitorLayer;
 use hook_pool::ConnectionPool;
 use hook_retry::{RetryLayer, RetryPolicy};
 use tokio::runtime::Runtime;
@@ -40,45 +40,6 @@ fn monitor(c: &mut Criterion) {
         "hook-monitor, coarse clock",
         MonitorLayer::new("bench").coarse_clock().layer(Bare),
     );
-}
-
-fn breaker(c: &mut Criterion) {
-    line(c, "breaker/closed", "bare", Bare);
-    line(
-        c,
-        "breaker/closed",
-        "hook-breaker",
-        CircuitBreakerLayer::new().layer(Bare),
-    );
-    let peer = tower_resilience::circuitbreaker::CircuitBreakerLayer::builder()
-        .build()
-        .expect("its defaults");
-    line(c, "breaker/closed", TR, peer.layer(Bare));
-
-    let answering = CircuitBreakerLayer::new()
-        .respond_with(|_: Rejected| 0)
-        .layer(Down);
-    line(c, "breaker/open", "hook-breaker, an answer", opened(answering));
-    line(
-        c,
-        "breaker/open",
-        "hook-breaker, an error",
-        opened(CircuitBreakerLayer::new().layer(Down)),
-    );
-    let peer = tower_resilience::circuitbreaker::CircuitBreakerLayer::builder()
-        .sliding_window_size(10)
-        .wait_duration_in_open(Duration::from_secs(3600))
-        .build()
-        .expect("sensible figures");
-    line(c, "breaker/open", TR, opened(peer.layer(Down)));
-}
-
-/// Calls until the circuit must be open.
-fn opened<S: Service<u64>>(mut service: S) -> S {
-    for _ in 0..100 {
-        let _ = call(&mut service, 0);
-    }
-    service
 }
 
 fn cache(c: &mut Criterion) {
@@ -173,7 +134,6 @@ fn all(c: &mut Criterion) {
     let runtime = Runtime::new().expect("a runtime");
     let _inside = runtime.enter();
     monitor(c);
-    breaker(c);
     cache(c);
     pool(c);
     stack(c);

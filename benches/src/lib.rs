@@ -1,5 +1,9 @@
 #![doc = include_str!("../README.md")]
 
+mod claims;
+
+pub use claims::{claim, median};
+
 use std::{
     convert::Infallible,
     future::{Future, Ready, ready},

@@ -1,0 +1,227 @@
+//! The circuit breaker: closed and open, alone and shared, and over more and more calls in a window of time.
+
+use std::{
+    hint::black_box,
+    sync::Barrier,
+    thread,
+    time::{Duration, Instant},
+};
+
+use benches::{Bare, Down, call, claim};
+use criterion::{BenchmarkId, Criterion};
+use hook_breaker::{CircuitBreakerLayer, Rejected, TripPolicy, Window};
+use tokio::runtime::Runtime;
+use tower::{Layer, Service};
+use tower_resilience::circuitbreaker::{CircuitBreakerLayer as PeerLayer, SlidingWindowType};
+
+const TR: &str = "tower-resilience 0.13";
+const OURS: &str = "hook-breaker, consecutive failures";
+const OURS_RATE: &str = "hook-breaker, failure rate of 100 calls";
+const OURS_TIME: &str = "hook-breaker, failure rate of 10 s";
+const OURS_TIME_COARSE: &str = "hook-breaker, failure rate of 10 s, coarse clock";
+const OURS_ANSWER: &str = "hook-breaker, an answer";
+const OURS_ANSWER_COARSE: &str = "hook-breaker, an answer, coarse clock";
+
+fn line<S>(c: &mut Criterion, group: &str, id: &str, mut service: S)
+where
+    S: Service<u64>,
+{
+    // Far more than ten windows, and every lane of every thread has been used.
+    for req in 0..10_000 {
+        let _ = call(&mut service, req);
+    }
+    c.benchmark_group(group)
+        .bench_function(BenchmarkId::from_parameter(id), |b| {
+            b.iter(|| call(&mut service, black_box(7)).is_ok());
+        });
+}
+
+fn rate(window: Window) -> CircuitBreakerLayer {
+    CircuitBreakerLayer::new().failure_rate(0.5, window)
+}
+
+fn of_100_calls() -> CircuitBreakerLayer {
+    rate(Window::calls(100))
+}
+
+fn of_10_s() -> CircuitBreakerLayer {
+    rate(Window::time(Duration::from_secs(10)))
+}
+
+fn slow() -> CircuitBreakerLayer {
+    let slow = TripPolicy::slow_call_rate(0.5, Duration::from_secs(1), Window::calls(100));
+    CircuitBreakerLayer::new().trip_when(slow)
+}
+
+fn closed(c: &mut Criterion) {
+    let group = "breaker/closed";
+    line(c, group, "bare", Bare);
+    line(c, group, OURS, CircuitBreakerLayer::new().layer(Bare));
+    line(c, group, OURS_RATE, of_100_calls().layer(Bare));
+    line(c, group, OURS_TIME, of_10_s().layer(Bare));
+    line(c, group, OURS_TIME_COARSE, of_10_s().coarse_clock().layer(Bare));
+    line(
+        c,
+        group,
+        "hook-breaker, slow-call rate of 100 calls",
+        slow().layer(Bare),
+    );
+    let coarse = slow().coarse_clock();
+    line(
+        c,
+        group,
+        "hook-breaker, slow-call rate of 100 calls, coarse clock",
+        coarse.layer(Bare),
+    );
+    let keyed = CircuitBreakerLayer::keyed_by(|req: &u64| *req % 64);
+    line(c, group, "hook-breaker, keyed, one of 64", keyed.layer(Bare));
+    line(c, group, TR, peer(100).layer(Bare));
+}
+
+fn peer(window: usize) -> PeerLayer {
+    PeerLayer::builder()
+        .sliding_window_size(window)
+        .build()
+        .expect("sensible figures")
+}
+
+/// Two threads, each with a clone of the service, call at the same time; what one call takes, as each sees it.
+fn shared(c: &mut Criterion) {
+    let group = "breaker/two_threads";
+    two(c, group, OURS, &CircuitBreakerLayer::new().layer(Bare));
+    two(c, group, OURS_RATE, &of_100_calls().layer(Bare));
+    two(c, group, TR, &peer(100).layer(Bare));
+}
+
+fn two<S>(c: &mut Criterion, group: &str, id: &str, service: &S)
+where
+    S: Service<u64> + Clone + Send,
+{
+    let run = |iterations: u64, start: &Barrier, mut service: S| {
+        for req in 0..10_000 {
+            let _ = call(&mut service, req);
+        }
+        start.wait();
+        let begin = Instant::now();
+        for _ in 0..iterations {
+            let _ = black_box(call(&mut service, black_box(7)).is_ok());
+        }
+        begin.elapsed()
+    };
+    c.benchmark_group(group)
+        .bench_function(BenchmarkId::from_parameter(id), |b| {
+            b.iter_custom(|iterations| {
+                let start = Barrier::new(2);
+                thread::scope(|scope| {
+                    let clone = service.clone();
+                    let other = scope.spawn(|| run(iterations, &start, clone));
+                    let mine = run(iterations, &start, service.clone());
+                    mine.max(other.join().expect("a bare call does not panic"))
+                })
+            });
+        });
+}
+
+fn open(c: &mut Criterion) {
+    let group = "breaker/open";
+    let answering = || CircuitBreakerLayer::new().respond_with(|_: Rejected| 0);
+    line(c, group, OURS_ANSWER, answering().layer(Down));
+    line(
+        c,
+        group,
+        OURS_ANSWER_COARSE,
+        answering().coarse_clock().layer(Down),
+    );
+    line(
+        c,
+        group,
+        "hook-breaker, an error in a box",
+        CircuitBreakerLayer::new().layer(Down),
+    );
+    let peer = PeerLayer::builder()
+        .sliding_window_size(10)
+        .wait_duration_in_open(Duration::from_secs(3600))
+        .build()
+        .expect("sensible figures");
+    line(c, group, TR, peer.layer(Down));
+}
+
+/// How long a call takes while there are so many in the window. Twelve windows go by, in bursts, twenty to a window;
+/// the first two are not counted.
+fn crowded<S: Service<u64>>(mut service: S, calls: u32, windows: u32) -> Duration {
+    const BURSTS: u32 = 20;
+    let begin = Instant::now();
+    let mut took: Vec<Duration> = (0..windows * BURSTS)
+        .map(|burst| {
+            while begin.elapsed() < WINDOW / BURSTS * burst {
+                std::hint::spin_loop();
+            }
+            let start = Instant::now();
+            for _ in 0..calls / BURSTS {
+                let _ = black_box(call(&mut service, black_box(7)).is_ok());
+            }
+            start.elapsed() / (calls / BURSTS)
+        })
+        .skip((windows.min(3) as usize - 1) * BURSTS as usize)
+        .collect();
+    took.sort();
+    took[took.len() / 2]
+}
+
+const WINDOW: Duration = Duration::from_millis(200);
+
+/// Not Criterion's kind of measurement: time has to go by between the calls.
+fn crowds(is_test: bool) {
+    let windows = if is_test { 1 } else { 12 };
+    let mut ours = Vec::new();
+    for calls in [1_000, 10_000, 100_000] {
+        let took = crowded(rate(Window::time(WINDOW)).layer(Bare), calls, windows);
+        let peer = (calls <= 10_000).then(|| {
+            let layer = PeerLayer::builder()
+                .sliding_window_type(SlidingWindowType::TimeBased)
+                .sliding_window_duration(WINDOW)
+                .build()
+                .expect("sensible figures");
+            crowded(layer.layer(Bare), calls, windows)
+        });
+        println!(
+            "breaker/window: {calls:>7} calls in {WINDOW:?}: hook-breaker {took:?}, {TR} {peer:?} a call"
+        );
+        ours.push(took.as_secs_f64());
+    }
+    let most = ours.iter().copied().fold(0.0, f64::max);
+    let least = ours.iter().copied().fold(f64::INFINITY, f64::min);
+    println!(
+        "breaker/window: the dearest of ours is {:.2} x the cheapest (target 1.2)",
+        most / least
+    );
+}
+
+/// Everything runs inside a tokio runtime, as it would in a service.
+fn main() {
+    let runtime = Runtime::new().expect("a runtime");
+    let _inside = runtime.enter();
+    let mut criterion = Criterion::default()
+        .warm_up_time(Duration::from_secs(1))
+        .measurement_time(Duration::from_secs(2))
+        .configure_from_args();
+    closed(&mut criterion);
+    shared(&mut criterion);
+    open(&mut criterion);
+    criterion.final_summary();
+
+    let is_test = std::env::args().any(|arg| arg == "--test");
+    let is_filtered = std::env::args()
+        .skip(1)
+        .any(|arg| arg.starts_with("breaker/") && arg != "breaker/window");
+    if !is_filtered {
+        crowds(is_test);
+    }
+    if !is_test {
+        claim("breaker/closed", OURS, TR, 1.0 / 40.0);
+        claim("breaker/closed", OURS_RATE, TR, 1.0 / 15.0);
+        claim("breaker/two_threads", OURS_RATE, TR, 1.0 / 15.0);
+        claim("breaker/open", OURS_ANSWER, TR, 1.0 / 10.0);
+        claim("breaker/open", OURS_ANSWER_COARSE, TR, 1.0 / 10.0);
+    }
+}
