@@ -19,6 +19,8 @@ mod meter;
 mod probes;
 #[cfg(feature = "serde")]
 mod saving;
+#[cfg(all(test, not(loom)))]
+mod table;
 
 pub use cause::Cause;
 pub(crate) use meter::{Memory, Meter};
