@@ -351,7 +351,8 @@ impl Circuit {
     pub(crate) fn marked(&self, word: Word) -> Word {
         let judges = word.state.judges();
         Word {
-            watch: judges && self.meters.iter().any(Meter::watches_successes),
+            // Of what would have opened, the very success that mends it has to be heard.
+            watch: judges && (self.exceeded || self.meters.iter().any(Meter::watches_successes)),
             dated: judges
                 && self
                     .meters
