@@ -19,6 +19,8 @@ mod meter;
 mod probes;
 #[cfg(feature = "serde")]
 mod saving;
+#[cfg(all(test, not(loom)))]
+mod table;
 
 pub use cause::Cause;
 pub(crate) use meter::{Memory, Meter};
@@ -349,7 +351,8 @@ impl Circuit {
     pub(crate) fn marked(&self, word: Word) -> Word {
         let judges = word.state.judges();
         Word {
-            watch: judges && self.meters.iter().any(Meter::watches_successes),
+            // Of what would have opened, the very success that mends it has to be heard.
+            watch: judges && (self.exceeded || self.meters.iter().any(Meter::watches_successes)),
             dated: judges
                 && self
                     .meters
