@@ -67,7 +67,8 @@ fn calls_of_a_circuit_that_is_gone_disturb_none_that_comes_after() {
         }
         circuits.iter().for_each(check_is_new);
         // The room of the old one is free by now.
-        check_is_new(&CircuitBreaker::new());
+        let window = Window::calls(10);
+        check_is_new(&CircuitBreaker::builder().failure_rate(1.0, window).build());
         circuits[round % 4].try_acquire().unwrap().failure();
     }
 }
@@ -79,6 +80,7 @@ fn check_is_new(circuit: &CircuitBreaker) {
         (State::Closed, 0, 0)
     );
     assert_eq!((seen.successes, seen.failures, seen.ignored), (0, 0, 0));
+    assert!(seen.windows.iter().all(|window| window.tally.calls == 0));
 }
 
 #[cfg(feature = "http")]
