@@ -2,7 +2,7 @@ use std::{
     collections::HashMap,
     fmt,
     hash::{BuildHasher, Hash, RandomState},
-    mem,
+    mem::ManuallyDrop,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{
@@ -209,7 +209,7 @@ struct Reserved<'a>(&'a AtomicUsize);
 
 impl Reserved<'_> {
     fn keep(self) {
-        mem::forget(self);
+        let _ = ManuallyDrop::new(self);
     }
 }
 
