@@ -60,9 +60,9 @@ fn calls_of_a_circuit_that_is_gone_disturb_none_that_comes_after() {
             .collect();
         for (place, permit) in late.into_iter().enumerate() {
             if place % 2 == 0 {
-                permit.failure()
+                permit.failure();
             } else {
-                permit.success()
+                permit.success();
             }
         }
         circuits.iter().for_each(check_is_new);

@@ -3,7 +3,9 @@
 
 use std::time::{Duration, SystemTime};
 
-use hook_breaker::{CircuitBreaker, CircuitBreakerBuilder, Reason, SavedCircuit, State, TripPolicy, Window};
+use hook_breaker::{
+    CircuitBreaker, CircuitBreakerBuilder, Permit, Reason, SavedCircuit, State, TripPolicy, Window,
+};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -119,9 +121,9 @@ async fn a_window_of_calls_slides_on_and_one_of_time_forgets_what_is_too_old() {
     for is_well in [false, true, true, true, true, false] {
         let permit = breaker.try_acquire().unwrap();
         if is_well {
-            permit.success()
+            permit.success();
         } else {
-            permit.failure()
+            permit.failure();
         }
         breaker = next(&breaker, builder.clone(), MINUTE);
     }
@@ -209,7 +211,7 @@ async fn a_hostile_file_neither_panics_nor_takes_memory() {
             assert!(seen.windows[0].tally.calls <= 10);
             assert!(seen.free_probes <= 5);
             for _ in 0..3 {
-                let _ = breaker.try_acquire().map(|permit| permit.failure());
+                let _ = breaker.try_acquire().map(Permit::failure);
             }
             through_a_file(&breaker.save());
             breaker.reset();
