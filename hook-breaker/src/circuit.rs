@@ -222,6 +222,9 @@ impl Circuit {
             for meter in &mut self.meters {
                 meter.push_successes(n, at);
             }
+            // Should nothing be amiss in between, that is the time to see it.
+            self.exceeded &=
+                self.has_questions() || self.meters.iter().any(|meter| meter.verdict(self.row).is_some());
         }
     }
 

@@ -33,6 +33,7 @@ impl Circuit {
     /// A file is not to be trusted: whatever is in it, this neither panics nor takes more memory than the circuit has.
     pub(crate) fn restore(&mut self, word: Word, saved: &SavedCircuit, age: Duration, now: Instant) -> Word {
         self.forget(word, now);
+        self.opened_at = None;
         self.breaks = saved.breaks;
         let mut next = word.next(saved.state);
         match saved.state {

@@ -90,6 +90,7 @@ impl<K: Hash + Eq + Clone + Send + Sync> Source for KeyedCircuits<K> {
             );
         }
         into.gauge("hook_breaker_circuits_max", &[], self.0.most() as f64);
+        // After the list, which keeps those in it from being evicted: no circuit is missed, and none counted twice.
         let mut sums = self.0.past();
         for (_, circuit) in &circuits {
             for (sum, count) in sums.iter_mut().zip(circuit.gate().totals()) {

@@ -2,9 +2,14 @@ use std::{
     collections::HashMap,
     fmt,
     hash::{BuildHasher, Hash, RandomState},
+    mem::ManuallyDrop,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+        atomic::{
+            AtomicU64, AtomicUsize,
+            Ordering::{Acquire, Relaxed},
+            fence,
+        },
     },
 };
 
@@ -41,7 +46,6 @@ struct Shard<K> {
 
 struct Seat {
     circuit: CircuitBreaker,
-    place: usize,
     /// Since the hand last passed.
     was_used: bool,
 }
@@ -113,39 +117,44 @@ impl<K: Hash + Eq + Clone> Registry<K> {
     #[cold]
     fn create(&self, key: K) -> Option<CircuitBreaker> {
         let mine = self.shard(&key);
-        if self.len.fetch_add(1, Relaxed) >= self.most && !self.make_room(mine) {
-            self.len.fetch_sub(1, Relaxed);
+        let before = self.len.fetch_add(1, Relaxed);
+        let reserved = Reserved(&self.len);
+        if before >= self.most && !self.make_room(mine) {
             return None;
         }
         let circuit = self.builder.clone().build();
         let mut shard = self.lock(mine);
         if let Some(seat) = shard.circuits.get(&key) {
-            let theirs = seat.circuit.clone();
-            drop(shard);
-            self.len.fetch_sub(1, Relaxed);
-            return Some(theirs);
+            return Some(seat.circuit.clone());
         }
         let seat = Seat {
             circuit: circuit.clone(),
-            place: shard.ring.len(),
             was_used: true,
         };
-        shard.ring.push(key.clone());
+        let twin = key.clone();
         shard.circuits.insert(key, seat);
+        shard.ring.push(twin);
+        reserved.keep();
         Some(circuit)
     }
 
     /// Evicts one circuit, of that shard if it can be, for a newcomer who has been counted already.
     fn make_room(&self, first: usize) -> bool {
-        let gone = (0..SHARDS).find_map(|next| self.lock((first + next) % SHARDS).evict());
-        let Some((_key, circuit)) = gone else {
+        // Keys are the user's, and circuits hold what is; both are dropped without the lock.
+        let gone = (0..SHARDS).find_map(|next| {
+            let mut shard = self.lock((first + next) % SHARDS);
+            let gone = shard.evict()?;
+            // Under the lock: whoever has listed the circuits finds each among them or in here, and never in neither.
+            for (past, count) in self.past.iter().zip(gone.1.core().gate().totals()) {
+                past.fetch_add(count, Relaxed);
+            }
+            Some(gone)
+        });
+        if gone.is_none() {
             return false;
-        };
+        }
         self.len.fetch_sub(1, Relaxed);
         self.evicted.fetch_add(1, Relaxed);
-        for (past, count) in self.past.iter().zip(circuit.gate().totals()) {
-            past.fetch_add(count, Relaxed);
-        }
         true
     }
 
@@ -185,15 +194,9 @@ impl<K: Hash + Eq + Clone> Shard<K> {
             if seat.was_used {
                 seat.was_used = false;
             } else if seat.is_idle() {
+                let (twin, seat) = self.circuits.remove_entry(&self.ring[place])?;
                 let key = self.ring.swap_remove(place);
-                let (twin, seat) = self.circuits.remove_entry(&key)?;
-                if let Some(moved) = self.ring.get(place) {
-                    if let Some(moved) = self.circuits.get_mut(moved) {
-                        moved.place = place;
-                    }
-                }
                 self.hand = place;
-                // The key is the user's, and is dropped without the lock.
                 return Some(((key, twin), seat.circuit));
             }
         }
@@ -201,11 +204,32 @@ impl<K: Hash + Eq + Clone> Shard<K> {
     }
 }
 
+/// The place of a circuit that is about to be. Given up when it is dropped: by a panic of the key's own code too.
+struct Reserved<'a>(&'a AtomicUsize);
+
+impl Reserved<'_> {
+    fn keep(self) {
+        let _ = ManuallyDrop::new(self);
+    }
+}
+
+impl Drop for Reserved<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
+
 impl Seat {
     /// Closed, with no call under way, and with no handle to it out there.
     fn is_idle(&self) -> bool {
         let core = self.circuit.core();
-        core.gate().word().state == State::Closed && core.in_flight() == 0 && Arc::strong_count(core) == 1
+        if Arc::strong_count(core) > 1 {
+            return false;
+        }
+        // Others come by under the lock only. Whoever had a reference and let it go has begun its call before that;
+        // looked at in the other order, it could do both in between.
+        fence(Acquire);
+        core.gate().word().state == State::Closed && core.in_flight() == 0
     }
 }
 
