@@ -11,6 +11,8 @@ use crate::{
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
     waiting: VecDeque<Waiter>,
+    /// Empty but while places are changed.
+    late: VecDeque<Waiter>,
     next_id: u64,
 }
 
@@ -83,6 +85,24 @@ impl Queue {
         }
     }
 
+    /// Leave that was granted and not picked up while it held is worth nothing any more. Whoever did not come for it
+    /// holds nobody else up: there is a place for him at the end.
+    fn pass_over_the_absent(&mut self, word: Word) {
+        for _ in 0..self.waiting.len() {
+            let Some(mut waiter) = self.waiting.pop_front() else {
+                return;
+            };
+            let held = waiter.granted.is_some();
+            waiter.granted = waiter.granted.filter(|ticket| ticket.is_of(word));
+            if held && waiter.granted.is_none() {
+                self.late.push_back(waiter);
+            } else {
+                self.waiting.push_back(waiter);
+            }
+        }
+        self.waiting.append(&mut self.late);
+    }
+
     /// After every change of the circuit: gives what can be given to whoever is first, one waker for each leave; and
     /// everybody's, where all are let in.
     pub(crate) fn serve(
@@ -95,8 +115,8 @@ impl Queue {
         if self.waiting.is_empty() {
             return word;
         }
+        self.pass_over_the_absent(word);
         for waiter in &mut self.waiting {
-            waiter.granted = waiter.granted.filter(|ticket| ticket.is_of(word));
             if word.state.lets_in() {
                 wake.extend(waiter.waker.take());
             }

@@ -282,3 +282,27 @@ async fn those_who_do_not_wait_are_refused_by_the_same_circuit() {
     assert!(waiter.is_woken());
     assert_ready_ok!(poll!(waiter));
 }
+
+#[tokio::test(start_paused = true)]
+async fn one_who_was_let_in_and_neither_came_nor_went_holds_up_nobody_for_longer_than_a_lease_and_a_break() {
+    let layer = layer(1);
+    let circuit = layer.handle();
+    trip(&circuit);
+    advance(OPEN_FOR).await;
+    let probe = circuit.try_acquire().unwrap();
+    let (mut absent, mut next) = (waiter!(layer), waiter!(layer));
+    assert_pending!(poll!(absent));
+    assert_pending!(poll!(next));
+    probe.ignore();
+    assert!(absent.is_woken());
+
+    // It is not polled again, and not dropped. The next watches the clock from here on.
+    for wait in [Duration::ZERO, LEASE, OPEN_FOR] {
+        advance(wait).await;
+        assert!(next.is_woken(), "nobody woke the next {wait:?} later");
+        if wait < OPEN_FOR {
+            assert_pending!(poll!(next));
+        }
+    }
+    assert_ready_ok!(poll!(next));
+}
