@@ -14,8 +14,6 @@ pub(crate) enum Errand<K: Eq, V> {
     Led { lead: Lead<K, V>, since: Moment },
     /// For this caller, and to be kept if nothing was stored or invalidated meanwhile.
     Alone { lone: Lone<K, V>, since: Moment },
-    /// For this caller only.
-    PassingBy,
 }
 
 impl<K: Hash + Eq, V: Clone> Errand<K, V> {
@@ -25,10 +23,7 @@ impl<K: Hash + Eq, V: Clone> Errand<K, V> {
         O: Owner<K, V, E>,
     {
         let cache = owner.cache();
-        // A bypass is no load of this cache: nobody else could have been served by it.
-        let (Self::Led { since, .. } | Self::Alone { since, .. }) = &self else {
-            return result;
-        };
+        let (Self::Led { since, .. } | Self::Alone { since, .. }) = &self;
         let took = took(*since, cache.now());
         match result {
             Ok(value) => {
@@ -48,7 +43,6 @@ impl<K: Hash + Eq, V: Clone> Errand<K, V> {
         let admitted = match &self {
             Self::Led { lead, .. } => owner.admits(&lead.key().key, value),
             Self::Alone { lone, .. } => owner.admits(&lone.key().key, value),
-            Self::PassingBy => return,
         };
         match self {
             Self::Led { lead, .. } if admitted => cache.land(lead, value),
@@ -67,7 +61,6 @@ impl<K: Hash + Eq, V: Clone> Errand<K, V> {
         let key = match &self {
             Self::Led { lead, .. } => lead.key(),
             Self::Alone { lone, .. } => lone.key(),
-            Self::PassingBy => return Err(error),
         };
         if let Some(value) = cache.rescue(key) {
             if let Self::Led { lead, .. } = self {

@@ -148,15 +148,6 @@ where
         self.refresh = true;
         self
     }
-
-    pub(crate) fn passing_by(owner: O, load: L) -> Self {
-        Self {
-            owner,
-            claim: None,
-            refresh: false,
-            state: State::loading(D::carry(load.load()), Errand::PassingBy),
-        }
-    }
 }
 
 impl<L, K, V, D> State<L, K, V, D>

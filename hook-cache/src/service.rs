@@ -13,9 +13,11 @@ use crate::{
     core::Asked,
     errors::{Errors, ErrorsReleased},
     future::{Calling, OneCall, Refresh, ResponseFuture},
+    hashed::Hashed,
     layer::Shared,
     policy::{StoreAll, StoreIf},
     stats::Count,
+    store::Serial,
 };
 
 /// Serves repeated requests from memory. Made by a [`CacheLayer`](crate::CacheLayer).
@@ -99,29 +101,47 @@ where
         let cache = &self.shared.cache;
         let Some(key) = (self.shared.key)(&req) else {
             cache.counts().one(Count::Bypassed);
-            return ResponseFuture::passing_by(OneCall::new(self.inner.clone(), req), self.shared.clone());
+            return ResponseFuture::passing_by(self.one_call(req));
         };
         let key = cache.hashed(key);
-        let claim = match cache.ask(key.hash, &key.key) {
-            Asked::Hit(value) => return ResponseFuture::hit(value),
-            Asked::Stale(value, None) => {
-                cache.counts().one(Count::StaleHit);
-                return ResponseFuture::hit(value);
-            }
-            Asked::Stale(value, Some(serial)) => {
-                let claim = cache.claim(key.hash, serial);
-                if D::is_there() {
-                    cache.counts().one(Count::StaleHit);
-                    let call = OneCall::new(self.inner.clone(), req);
-                    D::spawn(Refresh::new(self.shared.clone(), key, call, claim));
-                    return ResponseFuture::hit(value);
-                }
-                Some(claim)
-            }
-            Asked::Absent => None,
-        };
-        let call = OneCall::new(self.inner.clone(), req);
-        ResponseFuture::miss(self.shared.clone(), key, call, claim)
+        match cache.ask(key.hash, &key.key) {
+            Asked::Hit(value) => ResponseFuture::hit(value),
+            Asked::Stale(value, serial) => self.stale(req, key, value, serial),
+            Asked::Absent => ResponseFuture::miss(self.shared.clone(), key, self.one_call(req), None),
+        }
+    }
+}
+
+impl<S: Clone, K, V, F, J, X, D> Cache<S, K, V, F, J, X, D> {
+    fn one_call<Req>(&self, req: Req) -> OneCall<S, Req> {
+        OneCall::new(self.inner.clone(), req)
+    }
+
+    /// Serves what is there, and loads it anew if that is this caller's part.
+    #[cold]
+    fn stale<Req>(
+        &self,
+        req: Req,
+        key: Hashed<K>,
+        value: V,
+        claimed: Option<Serial>,
+    ) -> ResponseFuture<S, Req, K, V, F, J, X, D>
+    where
+        S: Service<Req, Response = V>,
+        K: Hash + Eq + Clone,
+        V: Clone,
+        D: Carry<Calling<S, Req>> + Background<Refresh<S, Req, K, V, F, J, X, D>>,
+    {
+        let cache = &self.shared.cache;
+        let claim = claimed.map(|serial| cache.claim(key.hash, serial));
+        if claim.is_some() && !D::is_there() {
+            return ResponseFuture::miss(self.shared.clone(), key, self.one_call(req), claim);
+        }
+        cache.counts().one(Count::StaleHit);
+        if let Some(claim) = claim {
+            D::spawn(Refresh::new(self.shared.clone(), key, self.one_call(req), claim));
+        }
+        ResponseFuture::hit(value)
     }
 }
 

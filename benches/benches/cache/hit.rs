@@ -27,7 +27,7 @@ fn room(keys: u64) -> usize {
     keys as usize * 6 / 5 + 64
 }
 
-pub fn one_thread(c: &mut Criterion) {
+pub(crate) fn one_thread(c: &mut Criterion) {
     for entries in [1_000, 1_000_000] {
         lines::<u64>(c, &format!("cache/hit/u64 keys, {entries} entries"), entries);
         lines::<Arc<str>>(c, &format!("cache/hit/22-byte keys, {entries} entries"), entries);
@@ -78,7 +78,7 @@ fn hit<K: Key, S: Service<K>>(service: &mut S, key: &K) {
     let _ = black_box(benches::call(service, black_box(key.clone())));
 }
 
-pub fn two_threads(c: &mut Criterion) {
+pub(crate) fn two_threads(c: &mut Criterion) {
     let keys: Vec<u64> = (0..1_000).collect();
     let room = room(1_000);
     let mut group = c.benchmark_group("cache/hit/two threads, u64 keys, 1000 entries");
@@ -97,8 +97,9 @@ pub fn two_threads(c: &mut Criterion) {
         RAW,
         [0, 1].map(|_| {
             let cache = cache.clone();
-            Box::new(move |key: &u64| drop(black_box(cache.get(black_box(key)))))
-                as Box<dyn FnMut(&u64) + Send>
+            Box::new(move |key: &u64| {
+                black_box(cache.get(black_box(key)));
+            }) as Box<dyn FnMut(&u64) + Send>
         }),
     );
     let cache = moka(room, &keys);
@@ -106,8 +107,9 @@ pub fn two_threads(c: &mut Criterion) {
         MOKA,
         [0, 1].map(|_| {
             let cache = cache.clone();
-            Box::new(move |key: &u64| drop(black_box(cache.get(black_box(key)))))
-                as Box<dyn FnMut(&u64) + Send>
+            Box::new(move |key: &u64| {
+                black_box(cache.get(black_box(key)));
+            }) as Box<dyn FnMut(&u64) + Send>
         }),
     );
     let service = warmed(theirs::<u64>(room).layer(Answer), &keys);

@@ -20,7 +20,7 @@ use tower::{Layer, Service, service_fn};
 use crate::peers::{Answer, TR, TTL, ours, theirs};
 
 /// Calls that are never found, of a cache that is full: what a miss, its store and its eviction add to a call.
-pub fn miss(c: &mut Criterion) {
+pub(crate) fn miss(c: &mut Criterion) {
     let mut group = c.benchmark_group("cache/miss, store and evict");
     let mut line = |id: &str, look_up: &mut dyn FnMut(u64)| {
         let mut next = 0;
@@ -35,16 +35,20 @@ pub fn miss(c: &mut Criterion) {
             });
         });
     };
-    line("bare", &mut |key| drop(black_box(call(&mut Answer, key))));
+    line("bare", &mut |key| {
+        let _ = black_box(call(&mut Answer, key));
+    });
     let mut service = ours(1_000).layer(Answer);
-    line("hook-cache", &mut |key| drop(black_box(call(&mut service, key))));
+    line("hook-cache", &mut |key| {
+        let _ = black_box(call(&mut service, key));
+    });
     let mut service = ours(1_000).coarse_clock().layer(Answer);
     line("hook-cache, coarse clock", &mut |key| {
-        drop(black_box(call(&mut service, key)))
+        let _ = black_box(call(&mut service, key));
     });
     let mut service = ours(1_000).coarse_clock().resume().layer(Answer);
     line("hook-cache, coarse clock, resume", &mut |key| {
-        drop(black_box(call(&mut service, key)))
+        let _ = black_box(call(&mut service, key));
     });
     let cache = quick_cache::sync::Cache::<u64, u64>::new(1_000);
     line("quick_cache 0.6 get_or_insert_with", &mut |key| {
@@ -55,14 +59,16 @@ pub fn miss(c: &mut Criterion) {
         .time_to_live(TTL)
         .build();
     line("moka 0.12 get_with", &mut |key| {
-        drop(black_box(cache.get_with(key, || 7u64)))
+        black_box(cache.get_with(key, || 7u64));
     });
     let mut service = theirs::<u64>(1_000).layer(Answer);
-    line(TR, &mut |key| drop(black_box(call(&mut service, key))));
+    line(TR, &mut |key| {
+        let _ = black_box(call(&mut service, key));
+    });
 }
 
 /// 512 callers of one key whose entry has just expired, and a backend that takes a turn of the scheduler.
-pub fn stampede(c: &mut Criterion, runtime: &Runtime) {
+pub(crate) fn stampede(c: &mut Criterion, runtime: &Runtime) {
     let calls = Arc::new(AtomicU64::new(0));
     let counted = calls.clone();
     let backend = service_fn(move |key: u64| {
@@ -134,7 +140,7 @@ pub fn stampede(c: &mut Criterion, runtime: &Runtime) {
 }
 
 /// 100,000 entries go at once.
-pub fn invalidate(c: &mut Criterion) {
+pub(crate) fn invalidate(c: &mut Criterion) {
     const ENTRIES: u64 = 100_000;
     let mut group = c.benchmark_group("cache/invalidate 100000 entries");
     group.sample_size(10);

@@ -5,14 +5,14 @@ use std::{hash::Hash, time::Duration};
 use hook_cache::{CacheLayer, ResultCache};
 use tower::{Layer, Service};
 
-pub const TR: &str = "tower-resilience 0.13";
-pub const RAW: &str = "quick_cache 0.6 get: no TTL, no statistics";
-pub const MOKA: &str = "moka 0.12 get: TTL";
+pub(crate) const TR: &str = "tower-resilience 0.13";
+pub(crate) const RAW: &str = "quick_cache 0.6 get: no TTL, no statistics";
+pub(crate) const MOKA: &str = "moka 0.12 get: TTL";
 
 /// For how long the peers keep entries, where they can be told.
-pub const TTL: Duration = Duration::from_secs(300);
+pub(crate) const TTL: Duration = Duration::from_secs(300);
 
-pub trait Key: Hash + Eq + Clone + Send + Sync + std::fmt::Debug + 'static {
+pub(crate) trait Key: Hash + Eq + Clone + Send + Sync + std::fmt::Debug + 'static {
     fn nth(n: u64) -> Self;
 }
 
@@ -31,7 +31,7 @@ impl Key for std::sync::Arc<str> {
 
 /// The service behind the caches: its answer is there at once, and is of the key's size whatever the key is.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Answer;
+pub(crate) struct Answer;
 
 impl<K> Service<K> for Answer {
     type Response = u64;
@@ -51,11 +51,11 @@ impl<K> Service<K> for Answer {
 
 type Found<K> = fn(&K) -> Option<K>;
 
-pub fn ours<K: Key>(capacity: usize) -> CacheLayer<K, u64, Found<K>> {
+pub(crate) fn ours<K: Key>(capacity: usize) -> CacheLayer<K, u64, Found<K>> {
     CacheLayer::keyed_by((|key: &K| Some(key.clone())) as Found<K>).capacity(capacity)
 }
 
-pub fn theirs<K: Key>(
+pub(crate) fn theirs<K: Key>(
     capacity: usize,
 ) -> impl Layer<Answer, Service = impl Service<K, Response = u64, Error: std::fmt::Debug> + Clone + Send + 'static>
 {
@@ -67,19 +67,19 @@ pub fn theirs<K: Key>(
         .expect("sensible figures")
 }
 
-pub fn plain<K: Key>(capacity: usize, keys: &[K]) -> ResultCache<K, u64> {
+pub(crate) fn plain<K: Key>(capacity: usize, keys: &[K]) -> ResultCache<K, u64> {
     let cache = ResultCache::builder().capacity(capacity).coarse_clock().build();
     keys.iter().for_each(|key| cache.insert(key.clone(), 7));
     cache
 }
 
-pub fn raw<K: Key>(capacity: usize, keys: &[K]) -> quick_cache::sync::Cache<K, u64> {
+pub(crate) fn raw<K: Key>(capacity: usize, keys: &[K]) -> quick_cache::sync::Cache<K, u64> {
     let cache = quick_cache::sync::Cache::new(capacity);
     keys.iter().for_each(|key| cache.insert(key.clone(), 7));
     cache
 }
 
-pub fn moka<K: Key>(capacity: usize, keys: &[K]) -> moka::sync::Cache<K, u64> {
+pub(crate) fn moka<K: Key>(capacity: usize, keys: &[K]) -> moka::sync::Cache<K, u64> {
     let cache = moka::sync::Cache::builder()
         .max_capacity(capacity as u64)
         .time_to_live(TTL)
@@ -90,7 +90,7 @@ pub fn moka<K: Key>(capacity: usize, keys: &[K]) -> moka::sync::Cache<K, u64> {
 }
 
 /// Calls a service once for each key, so that it has them all.
-pub fn warmed<K, S>(mut service: S, keys: &[K]) -> S
+pub(crate) fn warmed<K, S>(mut service: S, keys: &[K]) -> S
 where
     K: Key,
     S: Service<K>,

@@ -18,7 +18,7 @@ struct Replay {
     keys: Vec<u64>,
 }
 
-pub fn print(smoke: bool) {
+pub(crate) fn print(smoke: bool) {
     println!(
         "\ncache/ratio: hit ratio in percent\n{:<34} {:>8} {:>8} {:>8} {:>8} {:>11} {:>11} {:>8}",
         "stream", "requests", "capacity", "LRU", "moka", "quick_cache", "hook-cache", "optimum"

@@ -17,7 +17,7 @@ use crate::{
     errors::Errors,
     hashed::Hashed,
     layer::Shared,
-    load::{Miss, SPENT},
+    load::{Load, Miss, SPENT},
     policy::StoreIf,
 };
 
@@ -44,11 +44,15 @@ pin_project! {
         D: Carry<Calling<S, Req>>,
         K: Eq,
     {
-        // Apart from the rest, so that a hit costs no more than the value.
         Hit { value: Option<V> },
-        Missed { #[pin] miss: Miss<Arc<Shared<K, V, F, J, X>>, OneCall<S, Req>, K, V, D> },
+        // No load of this cache: nobody else could be served by it.
+        PassingBy { #[pin] call: Calling<S, Req> },
+        // In a box, as the caller is about to wait: so a hit is moved about at the price of its value.
+        Missed { miss: Pin<Box<Led<S, Req, K, V, F, J, X, D>>> },
     }
 }
+
+type Led<S, Req, K, V, F, J, X, D> = Miss<Arc<Shared<K, V, F, J, X>>, OneCall<S, Req>, K, V, D>;
 
 impl<S, Req, K, V, F, J, X, D> ResponseFuture<S, Req, K, V, F, J, X, D>
 where
@@ -63,6 +67,7 @@ where
         }
     }
 
+    #[cold]
     pub(crate) fn miss(
         shared: Arc<Shared<K, V, F, J, X>>,
         key: Hashed<K>,
@@ -74,15 +79,14 @@ where
             miss = miss.claimed(claim);
         }
         Self {
-            state: State::Missed { miss },
+            state: State::Missed { miss: Box::pin(miss) },
         }
     }
 
-    pub(crate) fn passing_by(call: OneCall<S, Req>, shared: Arc<Shared<K, V, F, J, X>>) -> Self {
+    #[inline]
+    pub(crate) fn passing_by(call: OneCall<S, Req>) -> Self {
         Self {
-            state: State::Missed {
-                miss: Miss::passing_by(shared, call),
-            },
+            state: State::PassingBy { call: call.load() },
         }
     }
 }
@@ -102,7 +106,8 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().state.project() {
             StateProj::Hit { value } => Poll::Ready(Ok(value.take().expect(SPENT))),
-            StateProj::Missed { miss } => miss.poll(cx),
+            StateProj::PassingBy { call } => call.poll(cx),
+            StateProj::Missed { miss } => miss.as_mut().poll(cx),
         }
     }
 }
