@@ -146,8 +146,9 @@ impl<K: Hash + Eq, V: Clone> ResultCache<K, V> {
         load: F,
     ) -> GetOrLoad<K, V, E, F, Fut, ErrorsShared, Resume>
     where
-        K: Clone,
-        F: FnOnce() -> Fut,
+        K: Clone + Send + Sync + 'static,
+        V: Send + Sync + 'static,
+        F: FnOnce() -> Fut + Send + 'static,
         Fut: Future<Output = Result<V, E>> + Send + 'static,
         E: Clone + Send + Sync + 'static,
     {
