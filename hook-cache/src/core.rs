@@ -314,6 +314,42 @@ impl<K: Hash + Eq, V: Clone> ResultCache<K, V> {
         self.core.count_put(put, now);
     }
 
+    /// Stores what began to be made at `began`, unless one of its tags was invalidated since.
+    #[cfg(feature = "http")]
+    pub(crate) fn put_since(&self, key: K, value: V, tags: Vec<Box<str>>, began: Serial) {
+        let (key, now) = (self.hashed(key), self.now());
+        let mut new = self.core.entry(&key, value, None, tags, now);
+        new.serial = began;
+        self.core.count_put(self.core.store.put(key, new, now), now);
+    }
+
+    /// What is fresh, not counted.
+    #[cfg(feature = "http")]
+    pub(crate) fn peek_hit(&self, key: K) -> Option<V> {
+        match self.core.store.get(self.hash(&key), &key, self.now(), false) {
+            Found::Fresh(value) => Some(value),
+            Found::Dead(death) => {
+                self.core.count_dead(death);
+                None
+            }
+            Found::Stale { .. } | Found::Absent => None,
+        }
+    }
+
+    /// What may stand in for an error, without a back-off: each request tries for itself.
+    #[cfg(feature = "http")]
+    pub(crate) fn rescue_key(&self, key: K) -> Option<V> {
+        if self.core.config.expiry.if_error.is_zero() {
+            return None;
+        }
+        self.core.store.spare(&self.hashed(key), self.now())
+    }
+
+    #[cfg(feature = "http")]
+    pub(crate) fn hash_of<Q: Hash + ?Sized>(&self, of: &Q) -> u64 {
+        self.core.store.hash(of)
+    }
+
     pub(crate) fn remove(&self, key: &K) -> bool
     where
         K: Clone,

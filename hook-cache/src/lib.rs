@@ -11,6 +11,8 @@ mod flight;
 pub mod future;
 mod handle;
 mod hashed;
+#[cfg(feature = "http")]
+pub mod http;
 mod knobs;
 mod layer;
 mod load;

@@ -1,5 +1,5 @@
 //! Faults that were reproduced in other caches, each under its name, and what happens here instead. Those that are about
-//! HTTP are in `http_peers.rs`.
+//! HTTP are in `http.rs`.
 #![cfg(not(loom))]
 
 use std::{
