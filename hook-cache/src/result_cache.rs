@@ -82,7 +82,7 @@ impl<K: Hash + Eq, V: Clone> ResultCache<K, V> {
     /// Stores `value` for `ttl` from now, in place of whatever there was.
     ///
     /// It wins over every load of `key` under way, also with a `ttl` of zero, which is dead at once.
-    /// One too long for the clock never ends. [Jitter](ResultCacheBuilder::jitter) applies.
+    /// One too long for the clock never ends. [Jitter](crate::ResultCacheBuilder::jitter) applies.
     pub fn insert_with_ttl(&self, key: K, value: V, ttl: Duration) {
         self.put(key, value, Some(ttl), Vec::new());
     }
@@ -132,7 +132,7 @@ impl<K: Hash + Eq, V: Clone> ResultCache<K, V> {
     /// # Errors
     ///
     /// Whatever the load returns. Those who waited get a clone of the error, and their own `load` is never called. So
-    /// do those who ask within the [time that errors are remembered](ResultCacheBuilder::remember_errors), if it was
+    /// do those who ask within the [time that errors are remembered](crate::ResultCacheBuilder::remember_errors), if it was
     /// set. Waiting for a load that fails with another type of error comes to loading oneself.
     ///
     /// # Cancellation
@@ -198,7 +198,7 @@ impl<K: Hash + Eq, V: Clone> ResultCache<K, V> {
     /// Whatever bears `tag` is not served any more, however much that is: this takes the time of one look-up.
     ///
     /// Entries bear the tags that [`insert_tagged`](Self::insert_tagged) or
-    /// [`tags_by`](ResultCacheBuilder::tags_by) gave them. A load under way that turns out to bear `tag` is not stored;
+    /// [`tags_by`](crate::ResultCacheBuilder::tags_by) gave them. A load under way that turns out to bear `tag` is not stored;
     /// it is given only to those who were waiting for it before. Loads without it are not disturbed. The memory comes
     /// back when the dead entries are found, evicted or [swept](Self::sweep).
     pub fn invalidate_tag(&self, tag: &str) {

@@ -87,7 +87,7 @@ impl<K: Eq, V> Follower<K, V> {
         self.key.take().expect("a follower is not polled after its turn")
     }
 
-    fn leave(&mut self) {
+    fn leave(&self) {
         let Some(key) = &self.key else {
             return;
         };
