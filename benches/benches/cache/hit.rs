@@ -11,6 +11,9 @@ use tower::{Layer, Service};
 
 use crate::peers::{Answer, Key, MOKA, RAW, TR, moka, ours, plain, raw, theirs, warmed};
 
+/// The look-ups of two threads.
+type Pair = [Box<dyn FnMut(&u64) + Send>; 2];
+
 /// Looks up one key after the other, in an order that neither the processor nor a prefetcher knows.
 fn order(keys: u64) -> Vec<usize> {
     let mut seed = 1u64;
@@ -82,7 +85,7 @@ pub(crate) fn two_threads(c: &mut Criterion) {
     let keys: Vec<u64> = (0..1_000).collect();
     let room = room(1_000);
     let mut group = c.benchmark_group("cache/hit/two threads, u64 keys, 1000 entries");
-    let mut line = |id: &str, pair: [Box<dyn FnMut(&u64) + Send>; 2]| {
+    let mut line = |id: &str, pair: Pair| {
         let mut pair = pair;
         group.bench_function(BenchmarkId::from_parameter(id), |b| {
             b.iter_custom(|iters| together(iters, &mut pair));
@@ -116,7 +119,7 @@ pub(crate) fn two_threads(c: &mut Criterion) {
     line(TR, pair(&service));
 }
 
-fn pair<S: Service<u64> + Clone + Send + 'static>(service: &S) -> [Box<dyn FnMut(&u64) + Send>; 2] {
+fn pair<S: Service<u64> + Clone + Send + 'static>(service: &S) -> Pair {
     [0, 1].map(|_| {
         let mut service = service.clone();
         Box::new(move |key: &u64| hit(&mut service, key)) as Box<dyn FnMut(&u64) + Send>
@@ -124,7 +127,7 @@ fn pair<S: Service<u64> + Clone + Send + 'static>(service: &S) -> [Box<dyn FnMut
 }
 
 /// Both threads look up `iters` keys each, over the same few keys; what one of them took.
-fn together(iters: u64, pair: &mut [Box<dyn FnMut(&u64) + Send>; 2]) -> Duration {
+fn together(iters: u64, pair: &mut Pair) -> Duration {
     let start = Barrier::new(2);
     let handle = tokio::runtime::Handle::current();
     std::thread::scope(|scope| {
