@@ -1,8 +1,8 @@
-use std::{fmt, hash::Hash};
+use std::{fmt, hash::Hash, time::Duration};
 
 use hook_monitor::{Gather, Source};
 
-use crate::{CacheStats, ResultCache};
+use crate::{CacheStats, ResultCache, future::Sweeper};
 
 /// Looks into a [`CacheLayer`](crate::CacheLayer) from outside, and empties it.
 ///
@@ -17,7 +17,10 @@ impl<K: Hash + Eq, V: Clone> CacheHandle<K, V> {
     }
 
     /// See [`ResultCache::invalidate`].
-    pub fn invalidate(&self, key: &K) -> bool {
+    pub fn invalidate(&self, key: &K) -> bool
+    where
+        K: Clone,
+    {
         self.cache.invalidate(key)
     }
 
@@ -27,11 +30,29 @@ impl<K: Hash + Eq, V: Clone> CacheHandle<K, V> {
     }
 
     /// See [`ResultCache::invalidate_if`].
-    pub fn invalidate_if(&self, condemn: impl Fn(&K, &V) -> bool) -> usize
+    pub fn invalidate_if(&self, condemn: impl FnMut(&K, &V) -> bool) -> usize
     where
         K: Clone,
     {
         self.cache.invalidate_if(condemn)
+    }
+
+    /// See [`ResultCache::invalidate_matching`].
+    pub fn invalidate_matching(&self, pattern: &str) -> usize
+    where
+        K: Clone + AsRef<str>,
+    {
+        self.cache.invalidate_matching(pattern)
+    }
+
+    /// See [`ResultCache::invalidate_tag`].
+    pub fn invalidate_tag(&self, tag: &str) {
+        self.cache.invalidate_tag(tag);
+    }
+
+    /// See [`ResultCache::sweeper`].
+    pub fn sweeper(&self, period: Duration) -> Sweeper<K, V> {
+        self.cache.sweeper(period)
     }
 
     /// The figures since the layer was made.
@@ -59,7 +80,7 @@ where
     }
 
     fn read(&self, into: &mut dyn Gather) {
-        self.cache.counts().read(self.cache.len(), into);
+        self.cache.counts().read(self.cache.fill(), into);
     }
 }
 

@@ -1,27 +1,37 @@
-use std::{fmt, hash::Hash, sync::Arc, time::Duration};
+use std::{fmt, hash::Hash, marker::PhantomData, sync::Arc, time::Duration};
 
 use tower_layer::Layer;
 
-use crate::{Cache, CacheHandle, ResultCache, StoreAll, config::Config, policy::StoreIf};
+use crate::{
+    Cache, CacheHandle, ResultCache, StoreAll,
+    carry::{Restart, Resume},
+    config::Config,
+    errors::{ErrorsReleased, ErrorsShared, ErrorsSharedBy},
+    knobs::knobs,
+    policy::StoreIf,
+    store::Limits,
+};
 
 /// Serves repeated requests from memory.
 ///
 /// All services a layer makes, and all its clones, share one cache. The [crate page](crate) shows it
 /// at work. `K` is the key, `V` the response of the service it will wrap, `F` finds the key of a
-/// request, `P` judges responses.
+/// request, `J` judges responses, `X` is what becomes of errors, and `D` of loads whose callers go away.
 ///
 /// A setter makes a new layer with a cache of its own: take [handles](Self::handle) and clones last.
 #[must_use = "a layer does nothing until it wraps a service"]
-pub struct CacheLayer<K, V, F, P = StoreAll> {
-    shared: Arc<Shared<K, V, F, P>>,
+pub struct CacheLayer<K, V, F, J = StoreAll, X = ErrorsReleased, D = Restart> {
+    shared: Arc<Shared<K, V, F, J, X>>,
+    loads: PhantomData<fn() -> D>,
 }
 
 /// What all services of a layer share, behind a single pointer.
-pub(crate) struct Shared<K, V, F, P> {
+pub(crate) struct Shared<K, V, F, J, X> {
     pub(crate) cache: ResultCache<K, V>,
     // Their own pointers, so that setters can take them along.
     pub(crate) key: Arc<F>,
-    pub(crate) store_if: Arc<P>,
+    pub(crate) store_if: Arc<J>,
+    pub(crate) errors: Arc<X>,
 }
 
 impl<K, V, F> CacheLayer<K, V, F>
@@ -37,53 +47,64 @@ where
     where
         F: Fn(&Req) -> Option<K>,
     {
-        Self::with(Config::default(), Arc::new(key), Arc::new(StoreAll))
+        Self::with(
+            Config::default(),
+            Arc::new(key),
+            Arc::new(StoreAll),
+            Arc::new(ErrorsReleased),
+        )
     }
 }
 
-impl<K, V, F, P> CacheLayer<K, V, F, P>
+impl<K, V, F, J, X, D> CacheLayer<K, V, F, J, X, D>
 where
     K: Hash + Eq,
     V: Clone,
 {
-    fn with(config: Config, key: Arc<F>, store_if: Arc<P>) -> Self {
+    fn with(config: Config<K, V>, key: Arc<F>, store_if: Arc<J>, errors: Arc<X>) -> Self {
         let cache = ResultCache::with_config(config);
         Self {
-            shared: Arc::new(Shared { cache, key, store_if }),
+            shared: Arc::new(Shared {
+                cache,
+                key,
+                store_if,
+                errors,
+            }),
+            loads: PhantomData,
         }
     }
 
-    fn reconfigure(self, change: impl FnOnce(&mut Config)) -> Self {
-        let mut config = self.shared.cache.config().clone();
+    fn config(&self) -> Config<K, V> {
+        self.shared.cache.config().clone()
+    }
+
+    fn change(self, change: impl FnOnce(&mut Config<K, V>)) -> Self {
+        let mut config = self.config();
         change(&mut config);
-        Self::with(config, self.shared.key.clone(), self.shared.store_if.clone())
+        let shared = &self.shared;
+        Self::with(
+            config,
+            shared.key.clone(),
+            shared.store_if.clone(),
+            shared.errors.clone(),
+        )
     }
 
-    /// How long a response lives, from when it came. The default is 300 seconds.
-    ///
-    /// At the deadline itself it is not served any more. With a `ttl` of zero none is ever served from
-    /// memory, and concurrent calls still become one; one too long for the clock never ends.
-    pub fn ttl(self, ttl: Duration) -> Self {
-        self.reconfigure(|config| config.ttl = ttl)
+    fn with_loads<E>(self, config: Config<K, V>) -> CacheLayer<K, V, F, J, X, E> {
+        let shared = &self.shared;
+        CacheLayer::with(
+            config,
+            shared.key.clone(),
+            shared.store_if.clone(),
+            shared.errors.clone(),
+        )
     }
 
-    /// How many responses there may be, as explained at [`ResultCache::new`]. The default is 1,000.
-    ///
-    /// With 0 nothing is stored, and concurrent calls still become one.
-    pub fn capacity(self, entries: usize) -> Self {
-        self.reconfigure(|config| config.capacity = entries)
-    }
+    knobs!();
 
     /// The name of this instance among the figures. The default is `cache`.
     pub fn name(self, name: impl Into<Arc<str>>) -> Self {
-        self.reconfigure(|config| config.name = name.into())
-    }
-
-    /// Reads time from a clock that costs less and ticks every 1 to 10 ms: a response may live a tick
-    /// longer. It does not obey tokio's paused time.
-    #[cfg(feature = "coarse-clock")]
-    pub fn coarse_clock(self) -> Self {
-        self.reconfigure(|config| config.clock = hook_monitor::Clock::coarse())
+        self.change(|config| config.name = name.into())
     }
 
     /// Keeps only what `judge` says yes to, which is asked about each `Ok` response with its key. By
@@ -91,12 +112,78 @@ where
     ///
     /// A response that is not kept is not shared either: those who waited for it call the inner
     /// service for themselves, all at once.
-    pub fn store_if<J>(self, judge: J) -> CacheLayer<K, V, F, J>
+    pub fn store_if<P>(self, judge: P) -> CacheLayer<K, V, F, P, X, D>
     where
-        J: StoreIf<K, V>,
+        P: StoreIf<K, V>,
     {
-        let config = self.shared.cache.config().clone();
-        CacheLayer::with(config, self.shared.key.clone(), Arc::new(judge))
+        let shared = &self.shared;
+        CacheLayer::with(
+            self.config(),
+            shared.key.clone(),
+            Arc::new(judge),
+            shared.errors.clone(),
+        )
+    }
+
+    /// Gives a clone of the error to everybody who waited for a call that fails, so that there is one call per key
+    /// also then. By default those who waited each call the inner service for themselves, at once.
+    ///
+    /// An error need not be `Clone` where it is never shared; [`share_errors_by`](Self::share_errors_by) is for others,
+    /// such as boxed ones.
+    pub fn share_errors(self) -> CacheLayer<K, V, F, J, ErrorsShared, D> {
+        let shared = &self.shared;
+        CacheLayer::with(
+            self.config(),
+            shared.key.clone(),
+            shared.store_if.clone(),
+            Arc::new(ErrorsShared),
+        )
+    }
+
+    /// As [`share_errors`](Self::share_errors), for errors that are not `Clone`: `twin` makes one of another.
+    ///
+    /// ```
+    /// use hook_cache::CacheLayer;
+    /// use hook_monitor::BoxError;
+    /// use tower::{Service, ServiceBuilder, ServiceExt, service_fn};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let mut service = ServiceBuilder::new()
+    ///     .layer(CacheLayer::keyed_by(|id: &u32| Some(*id)).share_errors_by(|err: &BoxError| err.to_string().into()))
+    ///     .service(service_fn(|_id: u32| async { Err::<u32, BoxError>("down".into()) }));
+    ///
+    /// assert_eq!(service.ready().await.unwrap().call(7).await.unwrap_err().to_string(), "down");
+    /// # }
+    /// ```
+    pub fn share_errors_by<E, G>(self, twin: G) -> CacheLayer<K, V, F, J, ErrorsSharedBy<G>, D>
+    where
+        G: Fn(&E) -> E,
+    {
+        let shared = &self.shared;
+        let errors = Arc::new(ErrorsSharedBy(twin));
+        CacheLayer::with(self.config(), shared.key.clone(), shared.store_if.clone(), errors)
+    }
+
+    /// Lets the next in line go on with a call of the inner service whose caller has gone away, where it is. By default
+    /// the call ends with its caller, and the next one begins anew.
+    ///
+    /// Each miss then puts its call in a box, and the inner service, its future and the request must be `Send` and
+    /// `'static`. After a panic or an invalidation the next one begins anew all the same.
+    pub fn resume(self) -> CacheLayer<K, V, F, J, X, Resume> {
+        let config = self.config();
+        self.with_loads(config)
+    }
+
+    /// For how long after its time to live a response is served while it is loaded anew, once, in the background.
+    ///
+    /// The refresh is a task of the tokio runtime that the caller is in; where there is none, the caller that would have
+    /// begun it waits for it. A refresh that fails is tried again after the [back-off](Self::backoff). All that
+    /// [`resume`](Self::resume) says holds too.
+    pub fn stale_while_revalidate(self, window: Duration) -> CacheLayer<K, V, F, J, X, Resume> {
+        let mut config = self.config();
+        config.expiry.revalidate = window;
+        self.with_loads(config)
     }
 
     /// Looks into the cache from outside, and empties it. To be taken after the setters.
@@ -105,8 +192,36 @@ where
     }
 }
 
-impl<S, K, V, F, P> Layer<S> for CacheLayer<K, V, F, P> {
-    type Service = Cache<S, K, V, F, P>;
+impl<K, V, F, J, D> CacheLayer<K, V, F, J, ErrorsShared, D>
+where
+    K: Hash + Eq,
+    V: Clone,
+{
+    /// For how long an error is remembered and given to whoever asks for its key, without another call. The default is
+    /// zero: each call tries again.
+    ///
+    /// Up to 1,000 errors are remembered. Where a stale response may stand in for an error, it does.
+    pub fn remember_errors(self, ttl: Duration) -> Self {
+        self.change(|config| config.expiry.negative = ttl)
+    }
+}
+
+impl<K, V, F, J, G, D> CacheLayer<K, V, F, J, ErrorsSharedBy<G>, D>
+where
+    K: Hash + Eq,
+    V: Clone,
+{
+    /// For how long an error is remembered and given to whoever asks for its key, without another call. The default is
+    /// zero: each call tries again.
+    ///
+    /// Up to 1,000 errors are remembered. Where a stale response may stand in for an error, it does.
+    pub fn remember_errors(self, ttl: Duration) -> Self {
+        self.change(|config| config.expiry.negative = ttl)
+    }
+}
+
+impl<S, K, V, F, J, X, D> Layer<S> for CacheLayer<K, V, F, J, X, D> {
+    type Service = Cache<S, K, V, F, J, X, D>;
 
     fn layer(&self, inner: S) -> Self::Service {
         Cache::new(inner, self.shared.clone())
@@ -114,15 +229,16 @@ impl<S, K, V, F, P> Layer<S> for CacheLayer<K, V, F, P> {
 }
 
 // By hand: neither the closures nor what is cached need be `Clone` for this.
-impl<K, V, F, P> Clone for CacheLayer<K, V, F, P> {
+impl<K, V, F, J, X, D> Clone for CacheLayer<K, V, F, J, X, D> {
     fn clone(&self) -> Self {
         Self {
             shared: self.shared.clone(),
+            loads: PhantomData,
         }
     }
 }
 
-impl<K, V, F, P> fmt::Debug for CacheLayer<K, V, F, P> {
+impl<K, V, F, J, X, D> fmt::Debug for CacheLayer<K, V, F, J, X, D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CacheLayer")
             .field("cache", &self.shared.cache)

@@ -6,14 +6,18 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
-    time::Instant,
+    time::Duration,
 };
 
 use pin_project_lite::pin_project;
+use tokio::time::{Sleep, sleep};
 
 use crate::{
     ResultCache,
-    flight::{Flights, Follower, Joined, Lead, Lone, Turn},
+    carry::sealed::Carry,
+    errand::{Claim, Coalesced, Errand},
+    flight::{Flights, Follower, Joined, Lead, Lone, Orphan, SharedError, Turn},
+    hashed::Hashed,
     stats::Count,
 };
 
@@ -26,84 +30,147 @@ pub(crate) trait Load {
     fn load(self) -> Self::Future;
 }
 
-/// Whom a miss loads for: it knows the cache, and what may be stored there.
-pub(crate) trait Owner<K, V> {
+/// Whom a miss loads for: it knows the cache, what may be stored there, and what becomes of errors.
+pub(crate) trait Owner<K, V, E> {
     fn cache(&self) -> &ResultCache<K, V>;
 
     fn admits(&self, key: &K, value: &V) -> bool;
+
+    fn share(&self, error: &E) -> Option<SharedError>;
+
+    fn unshare(&self, shared: &SharedError) -> Option<E>;
 }
 
 pin_project! {
     /// A call that was not answered from memory when it was made.
-    pub(crate) struct Miss<O, L, K, V>
+    pub(crate) struct Miss<O, L, K, V, D>
     where
         L: Load,
-        K: Hash,
+        D: Carry<L::Future>,
         K: Eq,
     {
         owner: O,
+        // Held by the one who loads a stale entry anew.
+        claim: Option<Claim<K, V>>,
+        // Nobody waits for the answer.
+        refresh: bool,
         #[pin]
-        state: State<L, K, V>,
+        state: State<L, K, V, D>,
     }
 }
 
 pin_project! {
     #[project = StateProj]
-    enum State<L, K, V>
+    enum State<L, K, V, D>
     where
         L: Load,
-        K: Hash,
+        D: Carry<L::Future>,
         K: Eq,
     {
-        Asking { asked: Option<(K, L)>, look_up: bool },
-        Waiting { follower: Follower<K, V>, load: Option<L>, counted: Coalesced<K, V> },
-        // The future goes first: whoever takes the lead over finds what it held released.
-        Loading { #[pin] future: L::Future, errand: Option<Errand<K, V>> },
+        Asking { asked: Option<(Hashed<K>, L)>, again: bool },
+        Waiting { waiting: Option<Waiting<L, K, V>> },
+        Loading { #[pin] loading: Loading<L, K, V, D> },
         Done,
     }
 }
 
-/// For whom a load is.
-enum Errand<K: Hash + Eq, V> {
-    /// For all who ask for the key meanwhile.
-    Led { lead: Lead<K, V>, since: Instant },
-    /// For this caller, and to be kept if nothing was stored or invalidated meanwhile.
-    Alone { lone: Lone<K, V>, since: Instant },
-    /// For this caller only.
-    PassingBy,
+/// In line for what another call loads.
+struct Waiting<L, K: Eq, V> {
+    follower: Follower<K, V>,
+    load: L,
+    counted: Coalesced<K, V>,
+    // In a box: few wait so long that they set a limit, and all would carry its room about.
+    patience: Option<Pin<Box<Sleep>>>,
 }
 
-impl<O, L, K, V> Miss<O, L, K, V>
+pin_project! {
+    /// A load under way, and for whom it is.
+    struct Loading<L, K, V, D>
+    where
+        L: Load,
+        D: Carry<L::Future>,
+        K: Eq,
+    {
+        // The load goes first: whoever takes the lead over finds what it held released.
+        #[pin]
+        load: D::Load,
+        errand: Option<Errand<K, V>>,
+    }
+
+    impl<L, K, V, D> PinnedDrop for Loading<L, K, V, D>
+    where
+        L: Load,
+        D: Carry<L::Future>,
+        K: Eq,
+    {
+        fn drop(this: Pin<&mut Self>) {
+            let this = this.project();
+            if !matches!(this.errand, Some(Errand::Led { .. })) {
+                return;
+            }
+            let Some(orphan) = D::orphan(this.load) else {
+                return;
+            };
+            if let Some(Errand::Led { lead, .. }) = this.errand.take() {
+                lead.abandon(orphan);
+            }
+        }
+    }
+}
+
+impl<O, L, K, V, D> Miss<O, L, K, V, D>
 where
     L: Load<Value = V>,
-    K: Hash + Eq,
+    D: Carry<L::Future>,
+    K: Eq,
 {
-    /// With `look_up` it looks into the cache when it is polled first; otherwise somebody just has.
-    pub(crate) fn new(owner: O, key: K, load: L, look_up: bool) -> Self {
+    /// To be made by somebody who has just looked into the cache.
+    pub(crate) fn new(owner: O, key: Hashed<K>, load: L) -> Self {
         Self {
             owner,
+            claim: None,
+            refresh: false,
             state: State::Asking {
                 asked: Some((key, load)),
-                look_up,
+                again: false,
             },
         }
     }
 
-    pub(crate) fn passing_by(owner: O, load: L) -> Self {
-        Self {
-            owner,
-            state: State::Loading {
-                future: load.load(),
-                errand: Some(Errand::PassingBy),
+    /// Loads a stale entry anew.
+    pub(crate) fn claimed(mut self, claim: Claim<K, V>) -> Self {
+        self.claim = Some(claim);
+        self
+    }
+
+    /// Behind the back of its reader, who is served already.
+    pub(crate) fn in_background(mut self) -> Self {
+        self.refresh = true;
+        self
+    }
+}
+
+impl<L, K, V, D> State<L, K, V, D>
+where
+    L: Load,
+    D: Carry<L::Future>,
+    K: Eq,
+{
+    fn loading(load: D::Load, errand: Errand<K, V>) -> Self {
+        Self::Loading {
+            loading: Loading {
+                load,
+                errand: Some(errand),
             },
         }
     }
 }
 
-impl<O, L, K, V> Future for Miss<O, L, K, V>
+impl<O, L, K, V, D> Future for Miss<O, L, K, V, D>
 where
-    O: Owner<K, V>,
+    O: Owner<K, V, L::Error>,
     L: Load<Value = V>,
+    D: Carry<L::Future>,
     K: Hash + Eq + Clone,
     V: Clone,
 {
@@ -112,75 +179,99 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         let cache = this.owner.cache();
+        let refresh = *this.refresh;
         loop {
             match this.state.as_mut().project() {
-                StateProj::Asking { asked, look_up } => {
+                StateProj::Asking { asked, again } => {
                     let (key, load) = asked.take().expect(ASKED);
-                    let hit = if *look_up { cache.look_up(&key) } else { None };
-                    if let Some(value) = hit {
+                    let known = if *again { cache.look_up(&key) } else { None };
+                    if let Some(value) = known {
                         this.state.set(State::Done);
                         return Poll::Ready(Ok(value));
                     }
-                    match Flights::join(cache.flights(), key, cx.waker().clone()) {
-                        Joined::Leading(lead) => {
-                            if let Some(value) = take_off(cache, lead, load, this.state.as_mut()) {
+                    if let Some(error) = recall(this.owner, &key) {
+                        this.state.set(State::Done);
+                        return Poll::Ready(Err(error));
+                    }
+                    let limits = cache.config().flight;
+                    match Flights::join(cache.flights(), key, cx.waker().clone(), limits.waiters) {
+                        Joined::Leading(lead, orphan) => {
+                            let left = take_off(cache, lead, orphan, load, refresh, this.state.as_mut());
+                            if let Some(value) = left {
                                 return Poll::Ready(Ok(value));
                             }
                         }
                         Joined::Following(follower) => {
-                            this.state.set(State::Waiting {
+                            let waiting = Waiting {
                                 follower,
-                                load: Some(load),
-                                counted: Coalesced(Some(cache.clone())),
+                                load,
+                                counted: Coalesced::new((!refresh).then(|| cache.clone())),
+                                patience: limits.patience.map(|limit| Box::pin(sleep(limit))),
+                            };
+                            this.state.set(State::Waiting {
+                                waiting: Some(waiting),
                             });
-                            return Poll::Pending;
                         }
+                        Joined::Crowded(key) => set_out_alone(cache, key, load, this.state.as_mut()),
                     }
                 }
-                StateProj::Waiting {
-                    follower,
-                    load,
-                    counted,
-                } => {
-                    let turn = ready!(follower.poll(cx.waker()));
-                    if let Turn::Served(value) = turn {
-                        this.state.set(State::Done);
-                        // The last one to be served need not clone.
-                        return Poll::Ready(Ok(Arc::unwrap_or_clone(value)));
-                    }
-                    counted.0 = None;
-                    let load = load.take().expect(ASKED);
+                StateProj::Waiting { waiting } => {
+                    let turn = match waiting.as_mut().expect(ASKED).poll(cx) {
+                        Poll::Ready(turn) => turn,
+                        Poll::Pending => return Poll::Pending,
+                    };
+                    let Waiting {
+                        follower,
+                        load,
+                        mut counted,
+                        patience,
+                    } = waiting.take().expect(ASKED);
+                    drop(patience);
+                    let turn = turn.unwrap_or_else(|| Turn::Alone(follower.give_up()));
                     match turn {
-                        Turn::Served(_) => unreachable!("served above"),
-                        Turn::Leading(lead) => {
-                            if let Some(value) = take_off(cache, lead, load, this.state.as_mut()) {
+                        Turn::Served(value) => {
+                            this.state.set(State::Done);
+                            // The last one to be served need not clone.
+                            return Poll::Ready(Ok(Arc::unwrap_or_clone(value)));
+                        }
+                        Turn::Failed(shared, key) => match this.owner.unshare(&shared) {
+                            Some(error) => {
+                                this.state.set(State::Done);
+                                return Poll::Ready(Err(error));
+                            }
+                            // Another kind of load, with another kind of error.
+                            None => {
+                                counted.not();
+                                set_out_alone(cache, key, load, this.state.as_mut());
+                            }
+                        },
+                        Turn::Leading(lead, orphan) => {
+                            counted.not();
+                            let left = take_off(cache, lead, orphan, load, refresh, this.state.as_mut());
+                            if let Some(value) = left {
                                 return Poll::Ready(Ok(value));
                             }
                         }
                         Turn::Alone(key) => {
-                            cache.counts().one(Count::Miss);
-                            let errand = Errand::Alone {
-                                lone: Lone::begin(cache.flights(), key),
-                                since: cache.config().clock.now(),
-                            };
-                            this.state.set(State::Loading {
-                                future: load.load(),
-                                errand: Some(errand),
+                            counted.not();
+                            set_out_alone(cache, key, load, this.state.as_mut());
+                        }
+                        Turn::Again(key) => {
+                            counted.not();
+                            this.state.set(State::Asking {
+                                asked: Some((key, load)),
+                                again: true,
                             });
                         }
-                        Turn::Again(key) => this.state.set(State::Asking {
-                            asked: Some((key, load)),
-                            look_up: true,
-                        }),
                     }
                 }
-                StateProj::Loading { future, errand } => {
-                    let result = ready!(future.poll(cx));
-                    let errand = errand.take().expect("a load ends once");
+                StateProj::Loading { loading } => {
+                    let loading = loading.project();
+                    let result = ready!(loading.load.poll(cx));
+                    let errand = loading.errand.take().expect("a load ends once");
                     // Gone before anybody else is told: what it held is released by then.
                     this.state.set(State::Done);
-                    errand.finish(this.owner, &result);
-                    return Poll::Ready(result);
+                    return Poll::Ready(errand.finish(this.owner, result));
                 }
                 StateProj::Done => panic!("{SPENT}"),
             }
@@ -188,18 +279,47 @@ where
     }
 }
 
+impl<L, K: Eq, V> Waiting<L, K, V> {
+    /// Its turn; none if it has run out of patience.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Turn<K, V>>> {
+        if let Poll::Ready(turn) = self.follower.poll(cx.waker()) {
+            return Poll::Ready(Some(turn));
+        }
+        match &mut self.patience {
+            Some(patience) => patience.as_mut().poll(cx).map(|()| None),
+            None => Poll::Pending,
+        }
+    }
+}
+
 const ASKED: &str = "what was asked stays until it is loaded";
 pub(crate) const SPENT: &str = "a future is not polled after it has completed";
 
-/// Begins the load of a leader, unless the value came in after this caller had found none.
-fn take_off<L, K, V>(
+/// An error that is remembered, if errors are.
+fn recall<O, K, V, E>(owner: &O, key: &Hashed<K>) -> Option<E>
+where
+    O: Owner<K, V, E>,
+    K: Hash + Eq,
+    V: Clone,
+{
+    let error = owner.unshare(&owner.cache().recall(key)?)?;
+    owner.cache().counts().one(Count::NegativeHit);
+    Some(error)
+}
+
+/// Begins the load of a leader or goes on with the one that was left to it, unless the value came in after this
+/// caller had found none.
+fn take_off<L, K, V, D>(
     cache: &ResultCache<K, V>,
-    lead: Lead<K, V>,
+    mut lead: Lead<K, V>,
+    orphan: Option<Orphan>,
     load: L,
-    mut state: Pin<&mut State<L, K, V>>,
+    refresh: bool,
+    mut state: Pin<&mut State<L, K, V, D>>,
 ) -> Option<V>
 where
     L: Load<Value = V>,
+    D: Carry<L::Future>,
     K: Hash + Eq + Clone,
     V: Clone,
 {
@@ -208,48 +328,42 @@ where
         state.set(State::Done);
         return Some(value);
     }
-    cache.counts().one(Count::Miss);
-    let since = cache.config().clock.now();
-    state.set(State::Loading {
-        future: load.load(),
-        errand: Some(Errand::Led { lead, since }),
-    });
+    cache
+        .counts()
+        .one(if refresh { Count::Refreshed } else { Count::Miss });
+    let adopted = orphan.and_then(|orphan| D::adopt(orphan).ok());
+    let since = cache.now();
+    let load = match adopted {
+        Some(adopted) => adopted,
+        None => {
+            lead.begin_anew();
+            D::carry(load.load())
+        }
+    };
+    state.set(State::loading(load, Errand::Led { lead, since }));
     None
 }
 
-impl<K: Hash + Eq, V: Clone> Errand<K, V> {
-    fn finish<O: Owner<K, V>, E>(self, owner: &O, result: &Result<V, E>) {
-        let cache = owner.cache();
-        // A bypass is no load of this cache: nobody else could have been served by it.
-        let (Self::Led { since, .. } | Self::Alone { since, .. }) = &self else {
-            return;
-        };
-        let took = cache.config().clock.now().saturating_duration_since(*since);
-        let Ok(value) = result else {
-            cache.counts().failed(took);
-            if let Self::Led { lead, .. } = self {
-                lead.scatter();
-            }
-            return;
-        };
-        cache.counts().loaded(took);
-        match self {
-            Self::Led { lead, .. } if owner.admits(lead.key(), value) => cache.land(lead, value),
-            Self::Led { lead, .. } => lead.scatter(),
-            Self::Alone { lone, .. } if owner.admits(lone.key(), value) => cache.land_alone(lone, value),
-            Self::Alone { .. } | Self::PassingBy => {}
-        }
-    }
+fn set_out_alone<L, K, V, D>(
+    cache: &ResultCache<K, V>,
+    key: Hashed<K>,
+    load: L,
+    mut state: Pin<&mut State<L, K, V, D>>,
+) where
+    L: Load<Value = V>,
+    D: Carry<L::Future>,
+    K: Hash + Eq + Clone,
+    V: Clone,
+{
+    cache.counts().one(Count::Miss);
+    let errand = Errand::Alone {
+        lone: Lone::begin(cache.flights(), key),
+        since: cache.now(),
+    };
+    state.set(State::loading(D::carry(load.load()), errand));
 }
 
-/// Counts a caller that waits for another's load, when it is served and when it goes away; emptied, it
-/// does not count.
-struct Coalesced<K, V>(Option<ResultCache<K, V>>);
-
-impl<K, V> Drop for Coalesced<K, V> {
-    fn drop(&mut self) {
-        if let Some(cache) = &self.0 {
-            cache.counts().one(Count::Coalesced);
-        }
-    }
+/// How long ago `since` was.
+pub(crate) fn took(since: u64, now: u64) -> Duration {
+    Duration::from_nanos(now.saturating_sub(since))
 }

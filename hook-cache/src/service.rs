@@ -1,13 +1,24 @@
 use std::{
     fmt,
     hash::Hash,
+    marker::PhantomData,
     sync::Arc,
     task::{Context, Poll},
 };
 
 use tower_service::Service;
 
-use crate::{future::ResponseFuture, layer::Shared, policy::StoreIf, stats::Count};
+use crate::{
+    carry::{Background, Carry, Restart},
+    core::Asked,
+    errors::{Errors, ErrorsReleased},
+    future::{Calling, OneCall, Refresh, ResponseFuture},
+    hashed::Hashed,
+    layer::Shared,
+    policy::{StoreAll, StoreIf},
+    stats::Count,
+    store::Serial,
+};
 
 /// Serves repeated requests from memory. Made by a [`CacheLayer`](crate::CacheLayer).
 ///
@@ -26,21 +37,27 @@ use crate::{future::ResponseFuture, layer::Shared, policy::StoreIf, stats::Count
 /// # Errors
 ///
 /// Those of the inner service, from its readiness and from its call, out of the response future. This
-/// service adds none. An error is never stored and never shared.
+/// service adds none.
 ///
 /// # Cancellation
 ///
 /// Dropping the future that leads a miss hands the lead to one of the callers waiting for it, which
-/// calls the inner service anew. Dropping one that waits concerns nobody else.
-pub struct Cache<S, K, V, F, P> {
+/// calls the inner service anew, or goes on with the call as it is if the layer was told to
+/// [`resume`](crate::CacheLayer::resume). Dropping one that waits concerns nobody else.
+pub struct Cache<S, K, V, F, J = StoreAll, X = ErrorsReleased, D = Restart> {
     /// Never polled: each miss polls a clone of its own.
     inner: S,
-    shared: Arc<Shared<K, V, F, P>>,
+    shared: Arc<Shared<K, V, F, J, X>>,
+    loads: PhantomData<fn() -> D>,
 }
 
-impl<S, K, V, F, P> Cache<S, K, V, F, P> {
-    pub(crate) fn new(inner: S, shared: Arc<Shared<K, V, F, P>>) -> Self {
-        Self { inner, shared }
+impl<S, K, V, F, J, X, D> Cache<S, K, V, F, J, X, D> {
+    pub(crate) fn new(inner: S, shared: Arc<Shared<K, V, F, J, X>>) -> Self {
+        Self {
+            inner,
+            shared,
+            loads: PhantomData,
+        }
     }
 
     /// The inner service, which this one only ever clones.
@@ -59,17 +76,19 @@ impl<S, K, V, F, P> Cache<S, K, V, F, P> {
     }
 }
 
-impl<S, Req, K, V, F, P> Service<Req> for Cache<S, K, V, F, P>
+impl<S, Req, K, V, F, J, X, D> Service<Req> for Cache<S, K, V, F, J, X, D>
 where
     S: Service<Req, Response = V> + Clone,
     K: Hash + Eq + Clone,
     V: Clone,
     F: Fn(&Req) -> Option<K>,
-    P: StoreIf<K, V>,
+    J: StoreIf<K, V>,
+    X: Errors<S::Error>,
+    D: Carry<Calling<S, Req>> + Background<Refresh<S, Req, K, V, F, J, X, D>>,
 {
     type Response = V;
     type Error = S::Error;
-    type Future = ResponseFuture<S, Req, K, V, F, P>;
+    type Future = ResponseFuture<S, Req, K, V, F, J, X, D>;
 
     #[inline]
     fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
@@ -79,28 +98,65 @@ where
 
     #[inline]
     fn call(&mut self, req: Req) -> Self::Future {
+        let cache = &self.shared.cache;
         let Some(key) = (self.shared.key)(&req) else {
-            self.shared.cache.counts().one(Count::Bypassed);
-            return ResponseFuture::passing_by(self.inner.clone(), req, self.shared.clone());
+            cache.counts().one(Count::Bypassed);
+            return ResponseFuture::passing_by(self.one_call(req));
         };
-        match self.shared.cache.look_up(&key) {
-            Some(value) => ResponseFuture::hit(value),
-            None => ResponseFuture::miss(self.inner.clone(), req, key, self.shared.clone()),
+        let key = cache.hashed(key);
+        match cache.ask(key.hash, &key.key) {
+            Asked::Hit(value) => ResponseFuture::hit(value),
+            Asked::Stale(value, serial) => self.stale(req, key, value, serial),
+            Asked::Absent => ResponseFuture::miss(self.shared.clone(), key, self.one_call(req), None),
         }
+    }
+}
+
+impl<S: Clone, K, V, F, J, X, D> Cache<S, K, V, F, J, X, D> {
+    fn one_call<Req>(&self, req: Req) -> OneCall<S, Req> {
+        OneCall::new(self.inner.clone(), req)
+    }
+
+    /// Serves what is there, and loads it anew if that is this caller's part.
+    #[cold]
+    fn stale<Req>(
+        &self,
+        req: Req,
+        key: Hashed<K>,
+        value: V,
+        claimed: Option<Serial>,
+    ) -> ResponseFuture<S, Req, K, V, F, J, X, D>
+    where
+        S: Service<Req, Response = V>,
+        K: Hash + Eq + Clone,
+        V: Clone,
+        D: Carry<Calling<S, Req>> + Background<Refresh<S, Req, K, V, F, J, X, D>>,
+    {
+        let cache = &self.shared.cache;
+        let claim = claimed.map(|serial| cache.claim(key.hash, serial));
+        if claim.is_some() && !D::is_there() {
+            return ResponseFuture::miss(self.shared.clone(), key, self.one_call(req), claim);
+        }
+        cache.counts().one(Count::StaleHit);
+        if let Some(claim) = claim {
+            D::spawn(Refresh::new(self.shared.clone(), key, self.one_call(req), claim));
+        }
+        ResponseFuture::hit(value)
     }
 }
 
 // By hand: neither the closures nor what is cached need be `Clone` for this.
-impl<S: Clone, K, V, F, P> Clone for Cache<S, K, V, F, P> {
+impl<S: Clone, K, V, F, J, X, D> Clone for Cache<S, K, V, F, J, X, D> {
     fn clone(&self) -> Self {
         Self {
             inner: self.inner.clone(),
             shared: self.shared.clone(),
+            loads: PhantomData,
         }
     }
 }
 
-impl<S: fmt::Debug, K, V, F, P> fmt::Debug for Cache<S, K, V, F, P> {
+impl<S: fmt::Debug, K, V, F, J, X, D> fmt::Debug for Cache<S, K, V, F, J, X, D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Cache")
             .field("inner", &self.inner)

@@ -4,8 +4,9 @@
 use std::{convert::Infallible, future::Ready, rc::Rc, task::Poll};
 
 use hook_cache::{
-    Cache, CacheHandle, CacheLayer, CacheStats, ResultCache, ResultCacheBuilder, StoreAll,
-    future::{GetOrLoad, ResponseFuture},
+    Cache, CacheHandle, CacheLayer, CacheStats, ErrorsReleased, ErrorsShared, Restart, ResultCache,
+    ResultCacheBuilder, Resume, StoreAll,
+    future::{GetOrLoad, ResponseFuture, Sweeper},
 };
 use tower::{Layer, Service};
 
@@ -31,7 +32,8 @@ impl Service<Request> for Inner {
 }
 
 fn all<T: Send + Sync + Unpin + 'static>() {}
-fn sent<T: Send + Unpin>() {}
+fn sent<T: Send>() {}
+fn moved<T: Unpin>() {}
 fn shown<T: std::fmt::Debug>() {}
 
 #[test]
@@ -43,15 +45,22 @@ fn everything_crosses_threads_that_should() {
     all::<ResultCacheBuilder<u32, String>>();
     all::<CacheStats>();
     all::<StoreAll>();
-    sent::<ResponseFuture<Inner, Request, u32, String, Key, StoreAll>>();
+    sent::<ResponseFuture<Inner, Request, u32, String, Key, StoreAll, ErrorsReleased, Restart>>();
+    sent::<ResponseFuture<Inner, Request, u32, String, Key, StoreAll, ErrorsShared, Resume>>();
+    sent::<Sweeper<u32, String>>();
     type Load = fn() -> Ready<Result<String, Infallible>>;
-    sent::<GetOrLoad<u32, String, Infallible, Load, Ready<Result<String, Infallible>>>>();
+    type Loaded = Ready<Result<String, Infallible>>;
+    sent::<GetOrLoad<u32, String, Infallible, Load, Loaded, ErrorsReleased, Restart>>();
+    sent::<GetOrLoad<u32, String, Infallible, Load, Loaded, ErrorsShared, Resume>>();
+
+    moved::<ResponseFuture<Inner, Request, u32, String, Key, StoreAll, ErrorsReleased, Restart>>();
+    moved::<ResponseFuture<Inner, Request, u32, String, Key, StoreAll, ErrorsShared, Resume>>();
 
     shown::<CacheLayer<u32, Rc<()>, Key>>();
     shown::<Cache<(), u32, Rc<()>, Key, StoreAll>>();
     shown::<CacheHandle<u32, Rc<()>>>();
     shown::<ResultCache<u32, Rc<()>>>();
-    shown::<ResponseFuture<Inner, Request, u32, String, Key, StoreAll>>();
+    shown::<ResponseFuture<Inner, Request, u32, String, Key, StoreAll, ErrorsReleased, Restart>>();
 }
 
 #[test]

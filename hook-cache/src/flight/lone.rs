@@ -1,25 +1,26 @@
-use std::hash::Hash;
-
 use super::{Flights, Mark};
-use crate::sync::{Arc, lock};
+use crate::{
+    hashed::Hashed,
+    sync::{Arc, lock},
+};
 
 /// A load outside of any flight. It is stored unless something else under its key had the last word since.
-pub(crate) struct Lone<K: Hash + Eq, V> {
+pub(crate) struct Lone<K: Eq, V> {
     flights: Arc<Flights<K, V>>,
     /// `None` once it has settled.
-    key: Option<K>,
+    key: Option<Hashed<K>>,
     began: u64,
 }
 
-impl<K: Hash + Eq, V> Lone<K, V> {
+impl<K: Eq, V> Lone<K, V> {
     /// To be called before the load begins.
-    pub(crate) fn begin(flights: &Arc<Flights<K, V>>, key: K) -> Self
+    pub(crate) fn begin(flights: &Arc<Flights<K, V>>, key: Hashed<K>) -> Self
     where
         K: Clone,
     {
         let twin = key.clone();
         let mut table = lock(&flights.table);
-        let began = table.tick();
+        let began = flights.tick();
         if let Some(mark) = table.marks.get_mut(&key) {
             mark.loads += 1;
         } else {
@@ -37,13 +38,18 @@ impl<K: Hash + Eq, V> Lone<K, V> {
         }
     }
 
-    pub(crate) fn key(&self) -> &K {
+    pub(crate) fn key(&self) -> &Hashed<K> {
         self.key.as_ref().expect("a load has its key until it settles")
+    }
+
+    /// When the load began, among all loads and invalidations.
+    pub(crate) fn began(&self) -> u64 {
+        self.began
     }
 
     /// Stores unless something was stored or invalidated since this began; keeps loads that began before
     /// this one from being stored after it.
-    pub(crate) fn store<R>(mut self, store: impl FnOnce(K) -> R) -> Option<R> {
+    pub(crate) fn store<R>(mut self, store: impl FnOnce(Hashed<K>) -> R) -> Option<R> {
         let key = self.key.take()?;
         let mut table = lock(&self.flights.table);
         let newest = table
@@ -57,19 +63,19 @@ impl<K: Hash + Eq, V> Lone<K, V> {
             drop(unmarked);
             return None;
         }
-        let detached = table.detach_older(&key, self.began);
+        let taken = table.detach_older(&key, self.began);
         if let Some(mark) = table.marks.get_mut(&key) {
             mark.last_word = self.began;
         }
         let unmarked = table.unmark(&key);
         let stored = store(key);
         drop(table);
-        drop((detached, unmarked));
+        drop((taken, unmarked));
         Some(stored)
     }
 }
 
-impl<K: Hash + Eq, V> Drop for Lone<K, V> {
+impl<K: Eq, V> Drop for Lone<K, V> {
     fn drop(&mut self) {
         if let Some(key) = &self.key {
             let unmarked = lock(&self.flights.table).unmark(key);

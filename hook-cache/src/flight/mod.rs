@@ -4,41 +4,51 @@
 //!   a flight loads is stored only while it is attached: whoever detaches it has the last word.
 //! - `Led` has exactly one [`Lead`]. `Vacant` has none, is attached, and has a waiter that was woken
 //!   and neither polled nor dropped since. The other stages are final and have no waiters.
-//! - Only a panicking `Hash` or `Eq` leaves a flight in a final stage attached. It counts as none.
+//! - A vacant flight may hold the load that its leader left half done. It is resumed only if nothing was
+//!   invalidated or put meanwhile: whoever would detach the flight takes that load away instead.
+//! - Only a panicking `Eq` leaves a flight in a final stage attached. It counts as none.
 //! - What is loaded outside of any flight leaves a mark while it is under way, and whoever has the last
 //!   word under its key notes it there.
 //! - A waiter without a waker was woken and has not been polled since.
-//! - The table is locked before the flight. Under either lock no foreign code runs but `K: Hash + Eq`
-//!   and the `store` of this crate: keys, values and wakers are cloned, woken and dropped outside.
+//! - The table is locked before the flight. Under either lock no foreign code runs but `K: Eq`
+//!   and the `store` of this crate: keys, values, loads and wakers are cloned, woken and dropped outside.
 
 mod follower;
 mod lead;
+mod line;
 mod lone;
 
 pub(crate) use follower::Follower;
 pub(crate) use lead::Lead;
 pub(crate) use lone::Lone;
 
-use std::{
-    collections::{HashMap, VecDeque},
-    hash::Hash,
-    mem,
-    task::Waker,
+use std::{any::Any, collections::HashMap, mem, sync::atomic::Ordering::SeqCst, task::Waker};
+
+use line::{Line, Unwoken};
+
+use crate::{
+    hashed::{GivenHash, Hashed},
+    sync::{Arc, AtomicU64, Mutex, lock},
 };
 
-use crate::sync::{Arc, Mutex, lock};
+/// A load that its caller left half done, in a box.
+pub(crate) type Orphan = Box<dyn Any + Send>;
+
+/// An error that was prepared for sharing.
+pub(crate) type SharedError = std::sync::Arc<dyn Any + Send + Sync>;
 
 /// The flights of one cache.
 pub(crate) struct Flights<K, V> {
     table: Mutex<Table<K, V>>,
+    /// One for each load that has begun, and for each put and each invalidation of a tag. Taken with one
+    /// read-modify-write: of two, one came first.
+    ticks: AtomicU64,
 }
 
 struct Table<K, V> {
-    current: HashMap<K, Arc<Flight<V>>>,
+    current: HashMap<Hashed<K>, Arc<Flight<V>>, GivenHash>,
     /// Of the keys that are loaded outside of any flight, which happens after failures only.
-    marks: HashMap<K, Mark>,
-    /// One for each load that has begun.
-    ticks: u64,
+    marks: HashMap<Hashed<K>, Mark, GivenHash>,
 }
 
 /// What those who load a key outside of any flight know of each other and of the rest.
@@ -50,28 +60,34 @@ struct Mark {
 }
 
 /// What the table held of a flight, to be dropped after it is unlocked.
-type Attached<K, V> = (K, Arc<Flight<V>>);
+type Attached<K, V> = (Hashed<K>, Arc<Flight<V>>);
+
+/// What was taken out of the table or out of a vacant flight, to be dropped after they are unlocked.
+struct Taken<K, V> {
+    _flight: Option<Attached<K, V>>,
+    _orphan: Option<Orphan>,
+}
 
 struct Flight<V> {
-    /// When its first load began; one that was taken over has begun since.
+    /// When its first load began; one that was taken over and not resumed has begun since.
     began: u64,
     state: Mutex<State<V>>,
 }
 
 struct State<V> {
     stage: Stage<V>,
-    /// First come, first in line; sorted by ticket.
-    waiters: VecDeque<(u64, Option<Waker>)>,
-    next_ticket: u64,
+    line: Line,
 }
 
 enum Stage<V> {
     /// Somebody loads.
     Led,
-    /// The leader went away; the first who comes by takes over.
-    Vacant,
-    /// The value is here, for everybody who waited.
-    Landed(std::sync::Arc<V>),
+    /// The leader went away; the first who comes by takes over, and goes on with the load if there is one.
+    Vacant(Option<Orphan>),
+    /// The value is here, for everybody who asked before it was invalidated; 0 is never.
+    Landed(std::sync::Arc<V>, u64),
+    /// The error is here, for everybody who waited.
+    Failed(SharedError),
     /// There is nothing to share: each one loads for itself.
     Scattered,
     /// Nothing came of it: each one starts from the beginning.
@@ -79,67 +95,85 @@ enum Stage<V> {
 }
 
 /// What asking for a flight comes to.
-pub(crate) enum Joined<K: Hash + Eq, V> {
-    Leading(Lead<K, V>),
+pub(crate) enum Joined<K: Eq, V> {
+    /// With the load to go on with, if one was left half done.
+    Leading(Lead<K, V>, Option<Orphan>),
     /// The waker handed in is in line.
     Following(Follower<K, V>),
+    /// As many wait as may.
+    Crowded(Hashed<K>),
 }
 
 /// What waiting for a flight comes to.
-pub(crate) enum Turn<K: Hash + Eq, V> {
+pub(crate) enum Turn<K: Eq, V> {
     /// The leader's value.
     Served(std::sync::Arc<V>),
+    /// The leader's error.
+    Failed(SharedError, Hashed<K>),
     /// The leader went away, and this follower is the leader now.
-    Leading(Lead<K, V>),
+    Leading(Lead<K, V>, Option<Orphan>),
     /// The leader has nothing to share.
-    Alone(K),
+    Alone(Hashed<K>),
     /// Nothing came of the flight: look into the cache, and ask again.
-    Again(K),
+    Again(Hashed<K>),
 }
 
 // ===== impl Flights =====
 
-impl<K: Hash + Eq, V> Flights<K, V> {
+impl<K, V> Flights<K, V> {
     pub(crate) fn new() -> Self {
         Self {
             table: Mutex::new(Table {
-                current: HashMap::new(),
-                marks: HashMap::new(),
-                ticks: 0,
+                current: HashMap::default(),
+                marks: HashMap::default(),
             }),
+            ticks: AtomicU64::new(0),
         }
     }
 
+    /// A number greater than all that were taken before.
+    pub(crate) fn tick(&self) -> u64 {
+        self.ticks.fetch_add(1, SeqCst) + 1
+    }
+}
+
+impl<K: Eq, V> Flights<K, V> {
     /// Joins the flight for `key`, or begins one. An associated function, as loom's `Arc` is no receiver.
-    pub(crate) fn join(flights: &Arc<Self>, key: K, waker: Waker) -> Joined<K, V>
+    pub(crate) fn join(flights: &Arc<Self>, key: Hashed<K>, waker: Waker, most: usize) -> Joined<K, V>
     where
         K: Clone,
     {
         let twin = key.clone();
         let mut table = lock(&flights.table);
-        let began = table.tick();
+        let now = flights.tick();
         let Some(slot) = table.current.get_mut(&key) else {
-            let flight = Arc::new(Flight::new(began));
+            let flight = Arc::new(Flight::new(now));
             table.current.insert(twin, flight.clone());
             drop(table);
-            return Joined::Leading(Lead::new(flights.clone(), key, flight));
+            return Joined::Leading(Lead::new(flights.clone(), key, flight), None);
         };
         if slot.is_over() {
-            let flight = Arc::new(Flight::new(began));
+            let flight = Arc::new(Flight::new(now));
             let over = mem::replace(slot, flight.clone());
             drop(table);
             drop(over);
-            return Joined::Leading(Lead::new(flights.clone(), key, flight));
+            return Joined::Leading(Lead::new(flights.clone(), key, flight), None);
         }
         let flight = slot.clone();
         let mut state = lock(&flight.state);
-        if matches!(state.stage, Stage::Vacant) {
+        if let Stage::Vacant(orphan) = &mut state.stage {
+            let orphan = orphan.take();
             state.stage = Stage::Led;
             drop(state);
             drop(table);
-            return Joined::Leading(Lead::new(flights.clone(), key, flight));
+            return Joined::Leading(Lead::new(flights.clone(), key, flight), orphan);
         }
-        let ticket = state.enqueue(waker);
+        if state.line.len() >= most {
+            drop(state);
+            drop(table);
+            return Joined::Crowded(key);
+        }
+        let ticket = state.line.enqueue(waker);
         drop(state);
         drop(table);
         Joined::Following(Follower {
@@ -147,81 +181,89 @@ impl<K: Hash + Eq, V> Flights<K, V> {
             key: Some(key),
             flight,
             ticket,
+            asked: now,
         })
     }
 
     /// From here on, nothing whose load has begun is stored under `key`.
-    pub(crate) fn detach(&self, key: &K) {
-        let detached = lock(&self.table).detach(key);
-        drop(detached);
+    pub(crate) fn detach(&self, key: &Hashed<K>) {
+        let taken = {
+            let mut table = lock(&self.table);
+            table.detach(key, self.ticks.load(SeqCst))
+        };
+        drop(taken);
     }
 
     /// From here on, nothing whose load has begun is stored at all.
     pub(crate) fn detach_all(&self) {
         let mut table = lock(&self.table);
-        let now = table.ticks;
+        let now = self.ticks.load(SeqCst);
         for mark in table.marks.values_mut() {
             mark.last_word = now;
         }
-        let mut detached = Vec::with_capacity(table.current.len());
+        let mut taken = Vec::with_capacity(table.current.len());
         for (key, flight) in mem::take(&mut table.current) {
-            if flight.is_vacant() {
-                table.current.insert(key, flight);
-            } else {
-                detached.push((key, flight));
+            match flight.disown() {
+                Some(orphan) => {
+                    table.current.insert(key, flight);
+                    taken.push(Taken::orphan(orphan));
+                }
+                None => taken.push(Taken::flight((key, flight))),
             }
         }
         drop(table);
-        drop(detached);
+        drop(taken);
     }
 
-    /// Stores a value that did not come from a load: it wins over every load under way.
-    pub(crate) fn overwrite<R>(&self, key: K, store: impl FnOnce(K) -> R) -> R {
+    /// Stores a value that did not come from a load: it wins over every load under way. `store` is given the
+    /// key and the number of the put.
+    pub(crate) fn overwrite<R>(&self, key: Hashed<K>, store: impl FnOnce(Hashed<K>, u64) -> R) -> R {
         let mut table = lock(&self.table);
-        let detached = table.detach(&key);
-        let stored = store(key);
+        let now = self.tick();
+        let taken = table.detach(&key, now);
+        let stored = store(key, now);
         drop(table);
-        drop(detached);
+        drop(taken);
         stored
     }
 }
 
-impl<K: Hash + Eq, V> Table<K, V> {
-    fn tick(&mut self) -> u64 {
-        self.ticks += 1;
-        self.ticks
-    }
-
+impl<K: Eq, V> Table<K, V> {
     #[must_use]
-    fn detach(&mut self, key: &K) -> Option<Attached<K, V>> {
-        self.have_last_word(key);
+    fn detach(&mut self, key: &Hashed<K>, now: u64) -> Taken<K, V> {
+        self.have_last_word(key, now);
         self.detach_older(key, u64::MAX)
     }
 
     /// Detaches the flight whose load began before `began`.
     #[must_use]
-    fn detach_older(&mut self, key: &K, began: u64) -> Option<Attached<K, V>> {
-        let flight = self.current.get(key)?;
-        // Nobody loads for a vacant flight: whoever takes it over begins after this.
-        if flight.began > began || flight.is_vacant() {
-            return None;
+    fn detach_older(&mut self, key: &Hashed<K>, began: u64) -> Taken<K, V> {
+        let Some(flight) = self.current.get(key).filter(|flight| flight.began <= began) else {
+            return Taken::nothing();
+        };
+        // Whoever takes a vacant flight over without its load begins after this.
+        match flight.disown() {
+            Some(orphan) => Taken::orphan(orphan),
+            None => Taken {
+                _flight: self.current.remove_entry(key),
+                _orphan: None,
+            },
         }
-        self.current.remove_entry(key)
     }
 
     /// Keeps what is under way outside of any flight from being stored.
-    fn have_last_word(&mut self, key: &K) {
+    fn have_last_word(&mut self, key: &Hashed<K>, now: u64) {
         if self.marks.is_empty() {
             return;
         }
         if let Some(mark) = self.marks.get_mut(key) {
-            mark.last_word = self.ticks;
+            mark.last_word = mark.last_word.max(now);
         }
     }
 
     /// One load less outside of any flight.
     #[must_use]
-    fn unmark(&mut self, key: &K) -> Option<(K, Mark)> {
+    fn unmark(&mut self, key: &Hashed<K>) -> Option<(Hashed<K>, Mark)> {
         let mark = self.marks.get_mut(key)?;
         mark.loads -= 1;
         if mark.loads > 0 {
@@ -230,10 +272,33 @@ impl<K: Hash + Eq, V> Table<K, V> {
         self.marks.remove_entry(key)
     }
 
-    fn leads_to(&self, key: &K, flight: &Arc<Flight<V>>) -> bool {
+    fn leads_to(&self, key: &Hashed<K>, flight: &Arc<Flight<V>>) -> bool {
         self.current
             .get(key)
             .is_some_and(|current| Arc::ptr_eq(current, flight))
+    }
+}
+
+impl<K, V> Taken<K, V> {
+    fn nothing() -> Self {
+        Self {
+            _flight: None,
+            _orphan: None,
+        }
+    }
+
+    fn flight(flight: Attached<K, V>) -> Self {
+        Self {
+            _flight: Some(flight),
+            _orphan: None,
+        }
+    }
+
+    fn orphan(orphan: Option<Orphan>) -> Self {
+        Self {
+            _flight: None,
+            _orphan: orphan,
+        }
     }
 }
 
@@ -245,71 +310,29 @@ impl<V> Flight<V> {
             began,
             state: Mutex::new(State {
                 stage: Stage::Led,
-                waiters: VecDeque::new(),
-                next_ticket: 0,
+                line: Line::new(),
             }),
         }
     }
 
-    fn is_vacant(&self) -> bool {
-        matches!(lock(&self.state).stage, Stage::Vacant)
+    /// If it is vacant, takes away the load that its leader left, if there is one.
+    fn disown(&self) -> Option<Option<Orphan>> {
+        match &mut lock(&self.state).stage {
+            Stage::Vacant(orphan) => Some(orphan.take()),
+            _ => None,
+        }
     }
 
     fn is_over(&self) -> bool {
-        !matches!(lock(&self.state).stage, Stage::Led | Stage::Vacant)
+        !matches!(lock(&self.state).stage, Stage::Led | Stage::Vacant(_))
     }
 
     /// Ends the flight and wakes everybody who waits, also if one of the wakers panics.
     fn end(&self, stage: Stage<V>) {
         let mut state = lock(&self.state);
         state.stage = stage;
-        let mut unwoken = Unwoken(mem::take(&mut state.waiters));
+        let mut unwoken = Unwoken::from(mem::take(&mut state.line));
         drop(state);
         unwoken.wake();
-    }
-}
-
-/// Those who are still to be woken, which a panic does not stop.
-struct Unwoken(VecDeque<(u64, Option<Waker>)>);
-
-impl Unwoken {
-    fn wake(&mut self) {
-        while let Some((_, waker)) = self.0.pop_front() {
-            if let Some(waker) = waker {
-                waker.wake();
-            }
-        }
-    }
-}
-
-impl Drop for Unwoken {
-    fn drop(&mut self) {
-        self.wake();
-    }
-}
-
-impl<V> State<V> {
-    fn enqueue(&mut self, waker: Waker) -> u64 {
-        let ticket = self.next_ticket;
-        self.next_ticket += 1;
-        self.waiters.push_back((ticket, Some(waker)));
-        ticket
-    }
-
-    /// The caller drops what it gets after it has unlocked the flight.
-    #[must_use]
-    fn leave(&mut self, ticket: u64) -> Option<Waker> {
-        let place = self.place_of(ticket)?;
-        self.waiters.remove(place)?.1
-    }
-
-    fn place_of(&self, ticket: u64) -> Option<usize> {
-        self.waiters.binary_search_by_key(&ticket, |waiter| waiter.0).ok()
-    }
-
-    /// The waker of the first in line; none if it was woken before and is on its way.
-    #[must_use]
-    fn call_first(&mut self) -> Option<Waker> {
-        self.waiters.front_mut()?.1.take()
     }
 }

@@ -1,0 +1,14 @@
+//! The futures of this crate.
+
+mod call;
+mod get_or_load;
+mod refresh;
+mod response;
+mod sweeper;
+
+pub use call::Calling;
+pub(crate) use call::OneCall;
+pub use get_or_load::GetOrLoad;
+pub use refresh::Refresh;
+pub use response::ResponseFuture;
+pub use sweeper::Sweeper;

@@ -1,0 +1,190 @@
+use std::time::{Duration, SystemTime};
+
+use http::{
+    HeaderMap, StatusCode,
+    header::{
+        AGE, AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, COOKIE, DATE, EXPIRES, HeaderName,
+        IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, PRAGMA, RANGE, SET_COOKIE,
+        TRANSFER_ENCODING, VARY,
+    },
+};
+
+/// What `Cache-Control` says, of a request or a response (RFC 9111, 5.2).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Directives {
+    pub(super) no_store: bool,
+    pub(super) no_cache: bool,
+    pub(super) private: bool,
+    pub(super) must_revalidate: bool,
+    pub(super) only_if_cached: bool,
+    pub(super) max_age: Option<u64>,
+    pub(super) s_maxage: Option<u64>,
+}
+
+impl Directives {
+    pub(super) fn of(headers: &HeaderMap) -> Self {
+        let mut found = Self::default();
+        for value in headers.get_all(CACHE_CONTROL) {
+            // What cannot be read may well have said no.
+            let Ok(value) = value.to_str() else {
+                found.no_store = true;
+                continue;
+            };
+            for directive in split_unquoted(value) {
+                found.add(directive.trim());
+            }
+        }
+        found
+    }
+
+    fn add(&mut self, directive: &str) {
+        let (name, value) = match directive.split_once('=') {
+            Some((name, value)) => (name.trim(), Some(value.trim().trim_matches('"'))),
+            None => (directive, None),
+        };
+        // A time that is no number is no time at all (4.2.1); of two the shorter one counts.
+        let seconds = value.and_then(|value| value.parse().ok()).unwrap_or(0);
+        let shorter = |before: Option<u64>| Some(before.map_or(seconds, |before| before.min(seconds)));
+        match name.to_ascii_lowercase().as_str() {
+            "no-store" => self.no_store = true,
+            // With field names it is about those; taken for the whole it is on the safe side.
+            "no-cache" => self.no_cache = true,
+            "private" => self.private = true,
+            "must-revalidate" | "proxy-revalidate" => self.must_revalidate = true,
+            "only-if-cached" => self.only_if_cached = true,
+            "max-age" => self.max_age = shorter(self.max_age),
+            "s-maxage" => self.s_maxage = shorter(self.s_maxage),
+            _ => {}
+        }
+    }
+}
+
+/// The parts between commas that are not within quotes.
+fn split_unquoted(value: &str) -> impl Iterator<Item = &str> {
+    let mut quoted = false;
+    value.split(move |c| {
+        quoted ^= c == '"';
+        c == ',' && !quoted
+    })
+}
+
+/// What a request wants of a cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wish {
+    /// Nothing: it is somebody's own, or asks for a part, or on a condition that only the origin can judge.
+    Bypass,
+    /// A response from the origin, which may then be stored.
+    Fresh,
+    Anything,
+    OnlyCached,
+}
+
+pub(super) fn wish(headers: &HeaderMap) -> Wish {
+    let own = [AUTHORIZATION, COOKIE];
+    let partial = [RANGE, IF_RANGE, IF_MATCH, IF_UNMODIFIED_SINCE, TRANSFER_ENCODING];
+    let has_body = headers.get(CONTENT_LENGTH).is_some_and(|length| length != "0");
+    let asked = Directives::of(headers);
+    let conditional = headers.contains_key(IF_MODIFIED_SINCE) && !headers.contains_key(IF_NONE_MATCH);
+    if has_body
+        || conditional
+        || asked.no_store
+        || own.iter().chain(&partial).any(|name| headers.contains_key(name))
+    {
+        return Wish::Bypass;
+    }
+    let pragma = !headers.contains_key(CACHE_CONTROL)
+        && headers
+            .get(PRAGMA)
+            .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"no-cache"));
+    // A request that sets a limit of its own to the age is answered by the origin.
+    if asked.no_cache || asked.max_age.is_some() || pragma {
+        return Wish::Fresh;
+    }
+    if asked.only_if_cached {
+        Wish::OnlyCached
+    } else {
+        Wish::Anything
+    }
+}
+
+/// For how long a response may be served from a shared cache; none if it may not be stored.
+pub(super) fn lifetime(
+    status: StatusCode,
+    headers: &HeaderMap,
+    default: Option<Duration>,
+) -> Option<Duration> {
+    let cacheable = matches!(status.as_u16(), 200 | 203 | 204 | 300 | 301 | 308 | 404 | 410);
+    let said = Directives::of(headers);
+    let personal = headers.contains_key(SET_COOKIE) || said.private;
+    let never = personal || said.no_store || said.no_cache || headers.contains_key(CONTENT_RANGE);
+    if !cacheable || never {
+        return None;
+    }
+    let explicit = said
+        .s_maxage
+        .or(said.max_age)
+        .map(Duration::from_secs)
+        .or_else(|| expires_in(headers));
+    let fresh = explicit.or(default)?;
+    let left = fresh.checked_sub(Duration::from_secs(age(headers)))?;
+    (!left.is_zero()).then_some(left)
+}
+
+fn expires_in(headers: &HeaderMap) -> Option<Duration> {
+    let date = |name: HeaderName| {
+        let value = headers.get(name)?.to_str().ok()?;
+        httpdate::parse_http_date(value).ok()
+    };
+    headers.get(EXPIRES)?;
+    // A date that cannot be read, `0` above all, lies in the past (5.3).
+    let Some(expires) = date(EXPIRES) else {
+        return Some(Duration::ZERO);
+    };
+    let from = date(DATE).unwrap_or_else(SystemTime::now);
+    Some(expires.duration_since(from).unwrap_or(Duration::ZERO))
+}
+
+/// The age it had when it came, in seconds.
+pub(super) fn age(headers: &HeaderMap) -> u64 {
+    let Some(age) = headers.get(AGE) else {
+        return 0;
+    };
+    age.to_str()
+        .ok()
+        .and_then(|age| age.trim().parse().ok())
+        .unwrap_or(0)
+}
+
+/// The header fields of the request that a response depends on; none if on what nobody can know.
+pub(super) fn vary(headers: &HeaderMap) -> Option<Vec<HeaderName>> {
+    let mut names = Vec::new();
+    for value in headers.get_all(VARY) {
+        for name in value
+            .to_str()
+            .ok()?
+            .split(',')
+            .map(str::trim)
+            .filter(|name| !name.is_empty())
+        {
+            names.push(
+                HeaderName::from_bytes(name.as_bytes())
+                    .ok()
+                    .filter(|_| name != "*")?,
+            );
+        }
+    }
+    names.sort_by(|a, b| a.as_str().cmp(b.as_str()));
+    names.dedup();
+    Some(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commas_within_quotes_do_not_divide() {
+        let parts: Vec<_> = split_unquoted(r#"private="a, no-store", max-age=5"#).collect();
+        assert_eq!(parts, [r#"private="a, no-store""#, " max-age=5"]);
+    }
+}
