@@ -2,15 +2,14 @@
 
 use std::{hint::black_box, time::Duration};
 
-use benches::{Bare, IsDown, call, drive};
+use benches::{Bare, call};
 use criterion::{BenchmarkId, Criterion};
 use hook_breaker::CircuitBreakerLayer;
 use hook_cache::CacheLayer;
 use hook_monitor::MonitorLayer;
-use hook_pool::ConnectionPool;
 use hook_retry::{RetryLayer, RetryPolicy};
 use tokio::runtime::Runtime;
-use tower::{Layer, Service, ServiceBuilder, service_fn};
+use tower::{Layer, Service, ServiceBuilder};
 
 const TR: &str = "tower-resilience 0.13";
 
@@ -67,43 +66,6 @@ fn cache(c: &mut Criterion) {
     line(c, "cache/hit", TR, peer.layer(Bare));
 }
 
-fn pool(c: &mut Criterion) {
-    let ours = ConnectionPool::new(service_fn(|(): ()| std::future::ready(Ok::<_, IsDown>(1u64))), 10);
-    c.benchmark_group("pool/checkout")
-        .bench_function("hook-pool", |b| {
-            b.iter(|| *drive(ours.get(&())).expect("an idle connection"));
-        });
-
-    let peer: deadpool::managed::Pool<Connect> = deadpool::managed::Pool::builder(Connect)
-        .max_size(10)
-        .build()
-        .expect("no timeouts set");
-    c.benchmark_group("pool/checkout")
-        .bench_function("deadpool 0.13", |b| {
-            b.iter(|| *drive(peer.get()).expect("an idle connection"));
-        });
-}
-
-#[derive(Debug)]
-struct Connect;
-
-impl deadpool::managed::Manager for Connect {
-    type Type = u64;
-    type Error = IsDown;
-
-    async fn create(&self) -> Result<u64, IsDown> {
-        Ok(1)
-    }
-
-    async fn recycle(
-        &self,
-        _: &mut u64,
-        _: &deadpool::managed::Metrics,
-    ) -> deadpool::managed::RecycleResult<IsDown> {
-        Ok(())
-    }
-}
-
 fn stack(c: &mut Criterion) {
     line(c, "stack", "bare", Bare);
     // A pass-by cache: every call goes through all the layers, as a miss that is never stored would.
@@ -135,7 +97,6 @@ fn all(c: &mut Criterion) {
     let _inside = runtime.enter();
     monitor(c);
     cache(c);
-    pool(c);
     stack(c);
 }
 

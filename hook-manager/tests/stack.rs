@@ -12,7 +12,7 @@ use std::{
 use hook_breaker::{CallError, CircuitBreaker, CircuitBreakerLayer, State};
 use hook_cache::CacheLayer;
 use hook_monitor::{BoxError, MonitorLayer, Reason, Rejected};
-use hook_pool::PoolLayer;
+use hook_pool::{Connector, PoolLayer};
 use hook_retry::{Attempt, Fixed, RetryLayer, RetryPolicy, Verdict};
 use tower::{Service, ServiceBuilder, ServiceExt, service_fn, timeout::TimeoutLayer};
 
@@ -28,7 +28,7 @@ impl Backend {
     /// Connects, and gives a connection that is itself a service.
     fn connector(
         &self,
-    ) -> impl Service<(), Response = impl Service<u32, Response = u32, Error = io::Error>, Error = io::Error> + Clone
+    ) -> impl Connector<(), Response = impl Service<u32, Response = u32, Error = io::Error>, Error = io::Error>
     {
         let backend = self.clone();
         service_fn(move |(): ()| {

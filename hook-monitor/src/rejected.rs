@@ -1,4 +1,4 @@
-use std::{error::Error, fmt, io, time::Duration};
+use std::{error::Error, fmt, io, sync::Arc, time::Duration};
 
 /// A call that was refused without being tried, and when it is worth trying again.
 ///
@@ -16,10 +16,11 @@ use std::{error::Error, fmt, io, time::Duration};
 /// }
 /// assert_eq!(err.to_string(), "circuit open, retry after 5s");
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Rejected {
     reason: Reason,
     retry_after: Option<Duration>,
+    cause: Option<Arc<dyn Error + Send + Sync>>,
 }
 
 /// Why a call was refused.
@@ -49,6 +50,9 @@ pub enum Reason {
         /// How long it was tried.
         after: Duration,
     },
+    /// No connection could be opened; the call was never sent. The connector's error is the
+    /// [`source`](Error::source), where it gave one.
+    ConnectFailed,
     /// The pool holds connections for as many keys as it may, none of them can give way, and this is
     /// another.
     TooManyKeys {
@@ -64,6 +68,7 @@ impl Rejected {
         Self {
             reason,
             retry_after: None,
+            cause: None,
         }
     }
 
@@ -72,6 +77,13 @@ impl Rejected {
     #[must_use]
     pub const fn after(mut self, delay: Duration) -> Self {
         self.retry_after = Some(delay);
+        self
+    }
+
+    /// Adds what led to the refusal, as its [`source`](Error::source).
+    #[must_use]
+    pub fn because(mut self, cause: Arc<dyn Error + Send + Sync>) -> Self {
+        self.cause = Some(cause);
         self
     }
 
@@ -117,6 +129,7 @@ impl fmt::Display for Rejected {
             Reason::PoolQueueFull { waiting } => write!(f, "pool queue full, {waiting} waiting")?,
             Reason::PoolClosed => f.write_str("pool closed")?,
             Reason::ConnectTimeout { after } => write!(f, "connect timed out after {after:?}")?,
+            Reason::ConnectFailed => f.write_str("could not connect")?,
             Reason::TooManyKeys { keys } => write!(f, "too many keys, {keys} in use")?,
         }
         match self.retry_after {
@@ -126,7 +139,20 @@ impl fmt::Display for Rejected {
     }
 }
 
-impl Error for Rejected {}
+impl Error for Rejected {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.cause.as_deref().map(|cause| cause as _)
+    }
+}
+
+/// By reason and time; what led to it is left out, for errors cannot be compared.
+impl PartialEq for Rejected {
+    fn eq(&self, other: &Self) -> bool {
+        (self.reason, self.retry_after) == (other.reason, other.retry_after)
+    }
+}
+
+impl Eq for Rejected {}
 
 #[cfg(test)]
 mod tests {
@@ -172,6 +198,17 @@ mod tests {
         ] {
             assert_eq!(Rejected::find(&other), None);
         }
+    }
+
+    #[test]
+    fn what_led_to_it_is_its_source_and_makes_no_difference_to_what_it_is() {
+        let bare = Rejected::new(Reason::ConnectFailed);
+        let caused = bare
+            .clone()
+            .because(Arc::new(io::Error::other("connection refused")));
+        assert_eq!(caused.source().unwrap().to_string(), "connection refused");
+        assert_eq!(caused, bare);
+        assert_eq!(caused.to_string(), "could not connect");
     }
 
     #[test]

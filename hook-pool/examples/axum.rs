@@ -34,7 +34,7 @@ type Connector = BoxCloneSyncService<SocketAddr, Stream, io::Error>;
 
 #[derive(Clone)]
 struct App {
-    pool: ConnectionPool<Connector, SocketAddr, Stream>,
+    pool: ConnectionPool<Connector, SocketAddr>,
     backend: SocketAddr,
 }
 
@@ -94,12 +94,12 @@ async fn figures(State(app): State<App>) -> String {
 /// One line there and one back. In between, the stream is of no use to anybody else: if this is dropped
 /// then, on an error or because the client has hung up, the connection must not go back.
 struct Exchange<'a> {
-    stream: &'a mut Pooled<Stream, SocketAddr>,
+    stream: &'a mut Pooled<Stream>,
     through: bool,
 }
 
 impl<'a> Exchange<'a> {
-    fn new(stream: &'a mut Pooled<Stream, SocketAddr>) -> Self {
+    fn new(stream: &'a mut Pooled<Stream>) -> Self {
         Self {
             stream,
             through: false,

@@ -1,75 +1,100 @@
 use std::{
     fmt,
     future::Future,
-    hash::Hash,
+    panic::Location,
     pin::Pin,
     task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
 
-use hook_monitor::{Reason, Rejected};
 use pin_project_lite::pin_project;
 use tokio::time::{Instant as TokioInstant, Sleep, sleep_until};
 use tower_service::Service;
 
 use crate::{
     ConnectionPool,
-    error::GetError,
-    lease::{Place, Pooled, Slot},
-    shared::{Core, Served},
+    connector::{Connector, Key},
+    error::{GetError, Refusal},
+    lease::{Checked, Pooled},
+    place::{Look, Place},
+    shared::Asked,
 };
 
-/// What a checkout ends with.
-type Outcome<M, K, C> = Result<Pooled<C, K>, GetError<<M as Service<K>>::Error>>;
+/// What waiting ends with.
+type Turn<C, E> = Result<Pooled<C>, Refusal<E>>;
+type Waiting<M, K> = Wait<K, <M as Service<K>>::Response, <M as Service<K>>::Error>;
 
-pin_project! {
-    /// The future of [`ConnectionPool::get`].
-    ///
-    /// Does nothing until it is polled. Dropping it gives everything back that it holds.
-    #[must_use = "futures do nothing unless polled"]
-    pub struct Get<'a, M, K, C>
-    where
-        M: Service<K>,
-    {
-        pool: &'a ConnectionPool<M, K, C>,
-        key: &'a K,
-        #[pin]
-        checkout: Option<Checkout<M, K, C>>,
-    }
+/// What a checkout ends with.
+type Outcome<M, K> = Result<Pooled<<M as Service<K>>::Response>, GetError<<M as Service<K>>::Error>>;
+
+/// The future of [`ConnectionPool::get`].
+///
+/// Does nothing until it is polled. Dropping it gives everything back that it holds; a connect that was begun
+/// for it goes on.
+#[must_use = "futures do nothing unless polled"]
+pub struct Get<'a, M, K>
+where
+    M: Service<K>,
+{
+    pool: &'a ConnectionPool<M, K>,
+    key: &'a K,
+    from: &'static Location<'static>,
+    /// In a box, which only who waits pays for: else each future would be moved with a timer in it.
+    wait: Option<Pin<Box<Waiting<M, K>>>>,
 }
 
-impl<'a, M: Service<K>, K, C> Get<'a, M, K, C> {
+impl<'a, M: Service<K>, K> Get<'a, M, K> {
     #[inline]
-    pub(crate) const fn new(pool: &'a ConnectionPool<M, K, C>, key: &'a K) -> Self {
+    pub(crate) const fn new(
+        pool: &'a ConnectionPool<M, K>,
+        key: &'a K,
+        from: &'static Location<'static>,
+    ) -> Self {
         Self {
             pool,
             key,
-            checkout: None,
+            from,
+            wait: None,
         }
     }
 }
 
-impl<M, K, C> Future for Get<'_, M, K, C>
+impl<M, K> Future for Get<'_, M, K>
 where
-    M: Service<K, Response = C> + Clone,
-    K: Hash + Eq + Clone,
+    M: Connector<K>,
+    K: Key,
 {
-    type Output = Outcome<M, K, C>;
+    type Output = Outcome<M, K>;
 
     #[inline]
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut this = self.project();
-        if this.checkout.is_none() {
-            match this.pool.core().ask(this.key) {
-                Ok(Served::Connection(pooled)) => return Poll::Ready(Ok(pooled)),
-                asked => {
-                    let key = this.key.clone();
-                    this.checkout.set(Some(Checkout::resume(this.pool, asked, key)));
-                }
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if self.wait.is_none() {
+            let now = self.pool.core().clock().now();
+            if let Some(pooled) = self.pool.core().take(self.key, now, Some(self.from)) {
+                return Poll::Ready(Ok(pooled));
             }
+            self.as_mut().ask(now, cx);
         }
-        match this.checkout.as_pin_mut() {
-            Some(checkout) => checkout.poll(cx),
+        self.get_mut().poll_wait(cx)
+    }
+}
+
+impl<M, K> Get<'_, M, K>
+where
+    M: Connector<K>,
+    K: Key,
+{
+    fn ask(mut self: Pin<&mut Self>, now: Instant, cx: &Context<'_>) {
+        let from = Some(self.from);
+        let asked = self.pool.core().ask(self.key, now, from, Some(cx));
+        let state = State::after(asked, self.pool);
+        self.wait = Some(Box::pin(Wait::new(state, from)));
+    }
+
+    #[inline(never)]
+    fn poll_wait(&mut self, cx: &mut Context<'_>) -> Poll<Outcome<M, K>> {
+        match &mut self.wait {
+            Some(wait) => wait.as_mut().poll(self.pool, cx).map_err(GetError::from),
             None => unreachable!("it was just set"),
         }
     }
@@ -78,244 +103,218 @@ where
 pin_project! {
     /// The future of [`ConnectionPool`] as a service.
     ///
-    /// Holds what `call` took: a connection, a slot or a place in line. Dropping it gives that back.
+    /// Holds what `call` took: a connection or a place in line. Dropping it gives that back; a connect that was
+    /// begun for it goes on.
     #[must_use = "futures do nothing unless polled"]
-    pub struct Checkout<M, K, C>
+    pub struct Checkout<M, K>
     where
         M: Service<K>,
     {
+        // Also keeps the pool open while somebody waits for it to serve.
+        pool: Option<ConnectionPool<M, K>>,
         #[pin]
-        state: State<M, K, C, M::Future, M::Error>,
-        // Of what is being waited for: a turn, or a connection.
+        wait: Wait<K, M::Response, M::Error>,
+    }
+}
+
+impl<M, K> Checkout<M, K>
+where
+    M: Connector<K>,
+    K: Key,
+{
+    #[inline]
+    pub(crate) fn new(pool: &ConnectionPool<M, K>, key: &K) -> Self {
+        let core = pool.core();
+        let now = core.clock().now();
+        match core.take(key, now, None) {
+            Some(pooled) => Self {
+                pool: None,
+                wait: Wait::new(State::Over(Ok(pooled)), None),
+            },
+            None => Self::ask(pool, key, now),
+        }
+    }
+
+    /// Where nothing is at hand.
+    pub(crate) fn ask(pool: &ConnectionPool<M, K>, key: &K, now: Instant) -> Self {
+        let asked = pool.core().ask(key, now, None, None);
+        Self {
+            wait: Wait::new(State::after(asked, pool), None),
+            pool: Some(pool.clone()),
+        }
+    }
+
+    pub(crate) fn poll_refusal(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Turn<M::Response, M::Error>> {
+        let this = self.project();
+        match this.pool {
+            Some(pool) => this.wait.poll(pool, cx),
+            None => this.wait.finish(),
+        }
+    }
+}
+
+impl<M, K> Future for Checkout<M, K>
+where
+    M: Connector<K>,
+    K: Key,
+{
+    type Output = Outcome<M, K>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.poll_refusal(cx).map_err(GetError::from)
+    }
+}
+
+pin_project! {
+    /// Waiting for a connection, whoever owns the pool meanwhile.
+    struct Wait<K, C, E> {
+        state: State<K, C, E>,
+        from: Option<&'static Location<'static>>,
         #[pin]
         deadline: Option<Sleep>,
     }
 }
 
-pin_project! {
-    #[project = StateProj]
-    enum State<M, K, C, F, E> {
-        Decided {
-            outcome: Option<Result<Pooled<C, K>, GetError<E>>>,
-        },
-        Waiting {
-            place: Option<Place<K, C>>,
-            dial: Option<Dial<M, K, C>>,
-            since: Instant,
-        },
-        Readying {
-            slot: Option<Slot<K, C>>,
-            dial: Option<Dial<M, K, C>>,
-            since: Instant,
-        },
-        Connecting {
-            // Before the slot, so that it is dropped before: a slot that is free has no connect under way.
-            #[pin]
-            connect: F,
-            slot: Option<Slot<K, C>>,
-            core: Core<K, C>,
-            since: Instant,
-        },
-    }
+enum State<K, C, E> {
+    Over(Turn<C, E>),
+    /// In line just now, and the waker with it.
+    Joined(Place<K, C, E>),
+    InLine(Place<K, C, E>),
+    Checking(Checked<K, C, E>),
+    Done,
 }
 
-/// What it takes to open a connection.
-struct Dial<M, K, C> {
-    connector: M,
-    key: K,
-    /// Also keeps the pool open while somebody waits for it to serve.
-    core: Core<K, C>,
-}
-
-impl<M, K, C> Checkout<M, K, C>
-where
-    M: Service<K, Response = C> + Clone,
-    K: Hash + Eq + Clone,
-{
+impl<K, C, E> Wait<K, C, E> {
     #[inline]
-    pub(crate) fn new(pool: &ConnectionPool<M, K, C>, key: K) -> Self {
-        let asked = pool.core().ask(&key);
-        Self::resume(pool, asked, key)
-    }
-
-    /// Goes on from what was got when the pool was asked.
-    #[inline]
-    pub(crate) fn resume(
-        pool: &ConnectionPool<M, K, C>,
-        asked: Result<Served<K, C>, Rejected>,
-        key: K,
-    ) -> Self {
-        let dial = |key| Dial {
-            connector: pool.connector().clone(),
-            key,
-            core: pool.core().clone(),
-        };
-        let state = match asked {
-            Ok(Served::Connection(pooled)) => State::Decided {
-                outcome: Some(Ok(pooled)),
-            },
-            Ok(Served::Slot(slot)) => State::readying(slot, dial(key)),
-            Ok(Served::Place(place)) => State::Waiting {
-                place: Some(place),
-                since: pool.core().clock().now(),
-                dial: Some(dial(key)),
-            },
-            Err(rejected) => State::refused(rejected),
-        };
+    const fn new(state: State<K, C, E>, from: Option<&'static Location<'static>>) -> Self {
         Self {
             state,
+            from,
             deadline: None,
         }
     }
-}
 
-impl<M, K, C, F, E> State<M, K, C, F, E> {
-    fn readying(slot: Slot<K, C>, dial: Dial<M, K, C>) -> Self {
-        Self::Readying {
-            slot: Some(slot),
-            since: dial.core.clock().now(),
-            dial: Some(dial),
+    fn finish(self: Pin<&mut Self>) -> Poll<Turn<C, E>> {
+        match std::mem::replace(self.project().state, State::Done) {
+            State::Over(outcome) => Poll::Ready(outcome),
+            _ => panic!("polled after it was ready"),
         }
     }
 }
 
-impl<M, K, C> Future for Checkout<M, K, C>
+impl<K, C, E> Wait<K, C, E>
 where
-    M: Service<K, Response = C>,
+    K: Key,
+    C: Send + 'static,
+    E: Send + Sync + 'static,
 {
-    type Output = Outcome<M, K, C>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+    fn poll<M>(self: Pin<&mut Self>, pool: &ConnectionPool<M, K>, cx: &mut Context<'_>) -> Poll<Turn<C, E>>
+    where
+        M: Connector<K, Response = C, Error = E>,
+    {
         let mut this = self.project();
         loop {
-            let next = match this.state.as_mut().project() {
-                StateProj::Decided { outcome } => {
-                    return Poll::Ready(outcome.take().expect("polled after it was ready"));
-                }
-
-                StateProj::Waiting { place, dial, since } => {
-                    let (line, core) = (place.as_mut(), dial.as_ref().map(|dial| &dial.core));
-                    let (Some(line), Some(core)) = (line, core) else {
-                        unreachable!("taken on the way out only")
+            let next = match this.state {
+                State::Joined(place) => {
+                    let (limit, since) = (pool.core().config.wait_timeout, place.since());
+                    let over = poll_deadline(this.deadline.as_mut(), since, limit, cx);
+                    let State::Joined(mut place) = std::mem::replace(this.state, State::Done) else {
+                        unreachable!("nobody else has moved it")
                     };
-                    let turn = match line.poll(cx) {
-                        Poll::Ready(turn) => Some(turn),
+                    match over {
                         Poll::Pending => {
-                            ready!(poll_deadline(
-                                this.deadline.as_mut(),
-                                core.config.wait_timeout,
-                                cx
-                            ));
-                            place.take().and_then(Place::give_up)
+                            place.wait();
+                            *this.state = State::InLine(place);
+                            return Poll::Pending;
                         }
-                    };
-                    let waited = core.clock().now().saturating_duration_since(*since);
-                    core.shared().waits.record(waited);
+                        Poll::Ready(()) => State::Over(place.give_up(pool.core().clock().now(), *this.from)),
+                    }
+                }
+                State::InLine(place) => {
+                    let now = pool.core().clock().now();
+                    match place.look(cx, now, *this.from) {
+                        Look::Turn(outcome) => State::Over(outcome),
+                        Look::Wait(Some(begin)) => {
+                            begin.go(pool.core().shared(), pool.connector(), pool.core().config);
+                            // It may have ended at once.
+                            continue;
+                        }
+                        Look::Wait(None) => {
+                            let limit = pool.core().config.wait_timeout;
+                            ready!(poll_deadline(this.deadline.as_mut(), now, limit, cx));
+                            match std::mem::replace(this.state, State::Done) {
+                                State::InLine(place) => State::Over(place.give_up(now, *this.from)),
+                                _ => unreachable!("nobody else has moved it"),
+                            }
+                        }
+                    }
+                }
+                State::Checking(check) => {
+                    let (lease, good) = ready!(check.as_mut().poll(cx));
+                    // What was checked is not kept, should closing it panic.
+                    *this.state = State::Done;
+                    if good {
+                        let now = pool.core().clock().now();
+                        State::Over(Ok(lease.pass(now, *this.from)))
+                    } else {
+                        State::after(pool.core().ask_again(lease, *this.from, cx), pool)
+                    }
+                }
+                State::Over(_) | State::Done => {
                     this.deadline.set(None);
-                    match (turn, dial.take()) {
-                        (Some(Ok(Served::Slot(slot))), Some(dial)) => State::readying(slot, dial),
-                        (Some(Ok(Served::Connection(pooled))), _) => State::decided(Ok(pooled)),
-                        (Some(Err(rejected)), _) => State::refused(rejected),
-                        (Some(Ok(_)) | None, _) => {
-                            State::refused(Rejected::new(Reason::PoolTimeout { waited }))
-                        }
-                    }
-                }
-
-                StateProj::Readying { slot, dial, since } => {
-                    let Some(connector) = dial.as_mut() else {
-                        unreachable!("taken on the way out only")
+                    return match std::mem::replace(this.state, State::Done) {
+                        State::Over(outcome) => Poll::Ready(outcome),
+                        _ => panic!("polled after it was ready"),
                     };
-                    match connector.connector.poll_ready(cx) {
-                        Poll::Ready(Ok(())) => match (slot.take(), dial.take()) {
-                            (
-                                Some(slot),
-                                Some(Dial {
-                                    mut connector,
-                                    key,
-                                    core,
-                                }),
-                            ) => State::Connecting {
-                                connect: connector.call(key),
-                                slot: Some(slot),
-                                core,
-                                since: *since,
-                            },
-                            _ => unreachable!("taken on the way out only"),
-                        },
-                        Poll::Ready(Err(err)) => State::failed(&connector.core, err),
-                        Poll::Pending => {
-                            let core = &connector.core;
-                            ready!(poll_deadline(
-                                this.deadline.as_mut(),
-                                core.config.connect_timeout,
-                                cx
-                            ));
-                            State::too_slow(core)
-                        }
-                    }
                 }
-
-                StateProj::Connecting {
-                    connect,
-                    slot,
-                    core,
-                    since,
-                } => match connect.poll(cx) {
-                    Poll::Ready(Ok(connection)) => {
-                        let took = core.clock().now().saturating_duration_since(*since);
-                        core.shared().connects.record(took);
-                        match slot.take().map(|slot| slot.fill(connection)) {
-                            Some(Ok(pooled)) => State::decided(Ok(pooled)),
-                            Some(Err(rejected)) => State::refused(rejected),
-                            None => unreachable!("a slot is filled once"),
-                        }
-                    }
-                    Poll::Ready(Err(err)) => State::failed(core, err),
-                    Poll::Pending => {
-                        ready!(poll_deadline(
-                            this.deadline.as_mut(),
-                            core.config.connect_timeout,
-                            cx
-                        ));
-                        State::too_slow(core)
-                    }
-                },
             };
-            // Drops what is no longer needed: a slot goes to the next in line here.
-            this.state.set(next);
+            *this.state = next;
         }
     }
 }
 
-impl<M, K, C, F, E> State<M, K, C, F, E> {
-    const fn decided(outcome: Result<Pooled<C, K>, GetError<E>>) -> Self {
-        Self::Decided {
-            outcome: Some(outcome),
+impl<K, C, E> State<K, C, E>
+where
+    K: Key,
+    C: Send + 'static,
+    E: Send + Sync + 'static,
+{
+    fn after<M>(asked: Asked<K, C, E>, pool: &ConnectionPool<M, K>) -> Self
+    where
+        M: Connector<K, Response = C, Error = E>,
+    {
+        match asked {
+            Asked::Connection(pooled) => Self::Over(Ok(pooled)),
+            Asked::Refused(refusal) => Self::Over(Err(refusal)),
+            Asked::Place(place, begin) => match begin {
+                None if place.is_awaited() => Self::Joined(place),
+                None => Self::InLine(place),
+                Some(begin) => {
+                    begin.go(pool.core().shared(), pool.connector(), pool.core().config);
+                    Self::InLine(place)
+                }
+            },
+            Asked::Unchecked(lease) => {
+                let shared = pool.core().shared();
+                let (check, limit) =
+                    shared.with(|shelves, _| (shelves.hooks.check.clone(), shelves.limits.check_timeout));
+                Self::Checking(lease.run(check, limit))
+            }
         }
-    }
-
-    fn refused(rejected: Rejected) -> Self {
-        Self::decided(Err(GetError::Rejected(rejected)))
-    }
-
-    fn failed(core: &Core<K, C>, err: E) -> Self {
-        core.shared()
-            .with(|shelves, _| shelves.counts.connect_errors += 1);
-        Self::decided(Err(GetError::Connect(err)))
-    }
-
-    fn too_slow(core: &Core<K, C>) -> Self {
-        core.shared()
-            .with(|shelves, _| shelves.counts.connect_timeouts += 1);
-        let after = core.config.connect_timeout;
-        Self::refused(Rejected::new(Reason::ConnectTimeout { after }))
     }
 }
 
-/// Ready when `timeout` has passed since this was first asked for; never, without a timer, if the
-/// clock cannot reach that far.
-fn poll_deadline(mut deadline: Pin<&mut Option<Sleep>>, timeout: Duration, cx: &mut Context<'_>) -> Poll<()> {
+/// Ready when `timeout` has passed since `now`, the time when this was first asked; never, without a timer, if
+/// the clock cannot reach that far.
+fn poll_deadline(
+    mut deadline: Pin<&mut Option<Sleep>>,
+    now: Instant,
+    timeout: Duration,
+    cx: &mut Context<'_>,
+) -> Poll<()> {
     // The timer would take a tick for it.
     if timeout.is_zero() {
         return Poll::Ready(());
@@ -324,10 +323,8 @@ fn poll_deadline(mut deadline: Pin<&mut Option<Sleep>>, timeout: Duration, cx: &
         return Poll::Pending;
     }
     if deadline.is_none() {
-        let Some(at) = TokioInstant::now().checked_add(timeout) else {
-            return Poll::Pending;
-        };
-        deadline.set(Some(sleep_until(at)));
+        let at = TokioInstant::from_std(now).checked_add(timeout);
+        deadline.set(at.map(sleep_until));
     }
     match deadline.as_pin_mut() {
         Some(sleep) => sleep.poll(cx),
@@ -336,19 +333,19 @@ fn poll_deadline(mut deadline: Pin<&mut Option<Sleep>>, timeout: Duration, cx: &
 }
 
 // By hand: a connector need not be `Debug`.
-impl<M: Service<K>, K, C> fmt::Debug for Get<'_, M, K, C> {
+impl<M: Service<K>, K> fmt::Debug for Get<'_, M, K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Get").finish_non_exhaustive()
     }
 }
 
-impl<M: Service<K>, K, C> fmt::Debug for Checkout<M, K, C> {
+impl<M: Service<K>, K> fmt::Debug for Checkout<M, K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = match &self.state {
-            State::Decided { .. } => "Decided",
-            State::Waiting { .. } => "Waiting",
-            State::Readying { .. } => "Readying",
-            State::Connecting { .. } => "Connecting",
+        let state = match &self.wait.state {
+            State::Over(_) => "Over",
+            State::Joined(_) | State::InLine(_) => "InLine",
+            State::Checking(_) => "Checking",
+            State::Done => "Done",
         };
         f.debug_struct("Checkout")
             .field("state", &state)

@@ -3,109 +3,138 @@
 use std::{
     fmt,
     future::Future,
-    hash::Hash,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
-use hook_monitor::OnReject;
+use hook_monitor::{BoxError, OnReject};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use crate::{ConnectionPool, error::GetError, lease::InDoubt, policy::Keep, shared::Served};
+use crate::{
+    ConnectionPool,
+    connector::{AnyError, Connector, Key},
+    lease::InDoubt,
+    policy::{Keep, Lease, Release},
+};
 
-pub use crate::checkout::{Checkout, Get};
+pub use crate::{
+    checkout::{Checkout, Get},
+    connector::AnyErrorFuture,
+};
+
+type Connections<M, K> = Arc<ConnectionPool<AnyError<M>, K>>;
 
 pin_project! {
     /// The future of [`Pool`](crate::Pool).
     ///
     /// Dropping it gives up its turn, or throws the connection away if it already had one.
     #[must_use = "futures do nothing unless polled"]
-    pub struct ResponseFuture<Req, M, K, C, R, P>
+    pub struct ResponseFuture<Req, M, K, R, P, W>
     where
-        M: Service<K>,
-        C: Service<Req>,
+        M: Connector<K>,
+        M::Error: Into<BoxError>,
+        K: Send,
+        K: 'static,
+        M::Response: Service<Req>,
     {
         #[pin]
-        state: State<Checkout<M, K, C>, C::Future, K, C>,
+        state: State<Checkout<AnyError<M>, K>, <M::Response as Service<Req>>::Future, M::Response>,
         req: Option<Req>,
+        // To check out another connection with, in place of one that has gone stale.
+        pool: Connections<M, K>,
+        key: K,
         on_reject: R,
         keep: P,
+        release: W,
     }
 }
 
 pin_project! {
     #[project = StateProj]
-    enum State<Out, Fut, K, C> {
+    enum State<Out, Fut, C> {
         CheckingOut {
             #[pin]
             checkout: Out,
         },
         Readying {
-            connection: Option<InDoubt<K, C>>,
+            connection: Option<InDoubt<C>>,
         },
         Calling {
             // Before the connection, so that it is dropped before: it may well hold a part of it.
             #[pin]
             response: Fut,
-            connection: Option<InDoubt<K, C>>,
+            connection: Option<InDoubt<C>>,
         },
         Done,
     }
 }
 
-impl<Req, M, K, C, R, P> ResponseFuture<Req, M, K, C, R, P>
+/// What comes first: a connection, if one is at hand.
+#[inline]
+fn begin<M, K, Fut>(
+    pool: &ConnectionPool<AnyError<M>, K>,
+    key: &K,
+) -> State<Checkout<AnyError<M>, K>, Fut, M::Response>
 where
-    M: Service<K, Response = C> + Clone,
-    K: Hash + Eq + Clone,
-    C: Service<Req>,
+    M: Connector<K, Error: Into<BoxError>>,
+    K: Key,
+{
+    let now = pool.core().clock().now();
+    match pool.core().take(key, now, None) {
+        Some(pooled) => State::Readying {
+            connection: Some(InDoubt::new(pooled)),
+        },
+        None => State::CheckingOut {
+            checkout: Checkout::ask(pool, key, now),
+        },
+    }
+}
+
+impl<Req, M, K, R, P, W> ResponseFuture<Req, M, K, R, P, W>
+where
+    M: Connector<K, Error: Into<BoxError>>,
+    K: Key,
+    M::Response: Service<Req>,
 {
     #[inline]
-    pub(crate) fn new(pool: &ConnectionPool<M, K, C>, key: K, req: Req, on_reject: R, keep: P) -> Self {
-        let state = match pool.core().ask(&key) {
-            Ok(Served::Connection(pooled)) => State::Readying {
-                connection: Some(InDoubt::new(pooled)),
-            },
-            asked => State::CheckingOut {
-                checkout: Checkout::resume(pool, asked, key),
-            },
-        };
+    pub(crate) fn new(pool: Connections<M, K>, key: K, req: Req, policy: (R, P, W)) -> Self {
+        let (on_reject, keep, release) = policy;
         Self {
-            state,
+            state: begin(&pool, &key),
             req: Some(req),
+            pool,
+            key,
             on_reject,
             keep,
+            release,
         }
     }
 }
 
-impl<Req, M, K, C, R, P> Future for ResponseFuture<Req, M, K, C, R, P>
+impl<Req, M, K, R, P, W> Future for ResponseFuture<Req, M, K, R, P, W>
 where
-    M: Service<K, Response = C>,
-    C: Service<Req>,
-    P: Keep<C::Response, C::Error>,
-    R: OnReject<C::Response, M::Error>
-        + OnReject<C::Response, C::Error, Error = <R as OnReject<C::Response, M::Error>>::Error>,
+    M: Connector<K, Error: Into<BoxError>>,
+    K: Key,
+    M::Response: Service<Req>,
+    P: Keep<<M::Response as Service<Req>>::Response, <M::Response as Service<Req>>::Error>,
+    W: Release<<M::Response as Service<Req>>::Response, M::Response>,
+    R: OnReject<W::Response, <M::Response as Service<Req>>::Error>,
 {
-    type Output = Result<C::Response, <R as OnReject<C::Response, M::Error>>::Error>;
+    type Output = Result<W::Response, R::Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         loop {
             match this.state.as_mut().project() {
-                StateProj::CheckingOut { checkout } => match ready!(checkout.poll(cx)) {
+                StateProj::CheckingOut { checkout } => match ready!(checkout.poll_refusal(cx)) {
                     Ok(pooled) => this.state.set(State::Readying {
                         connection: Some(InDoubt::new(pooled)),
                     }),
-                    Err(err) => {
+                    Err(refusal) => {
                         this.state.set(State::Done);
-                        let on_reject: &R = this.on_reject;
-                        return Poll::Ready(match err {
-                            GetError::Connect(err) => Err(<R as OnReject<C::Response, M::Error>>::inner(err)),
-                            GetError::Rejected(rejected) => {
-                                OnReject::<C::Response, M::Error>::reject(on_reject, rejected)
-                            }
-                        });
+                        return Poll::Ready(this.on_reject.reject(refusal.into_rejected()));
                     }
                 },
 
@@ -113,17 +142,25 @@ where
                     let Some(lease) = connection.as_mut() else {
                         unreachable!("taken on the way out only")
                     };
-                    match (ready!(lease.connection().poll_ready(cx)), this.req.take()) {
-                        (Ok(()), Some(req)) => {
+                    match ready!(lease.connection().poll_ready(cx)) {
+                        Ok(()) => {
+                            let Some(req) = this.req.take() else {
+                                unreachable!("a request is called once")
+                            };
                             let response = lease.connection().call(req);
                             let connection = connection.take();
                             this.state.set(State::Calling { response, connection });
                         }
-                        (Ok(()), None) => unreachable!("a request is called once"),
-                        (Err(err), _) => {
+                        // It went stale while it was idle, and nothing was sent. Each that does is thrown away, so
+                        // this comes to an end.
+                        Err(_) if lease.is_used() => {
+                            this.state.set(State::Done);
+                            this.state.set(begin(this.pool, this.key));
+                        }
+                        Err(err) => {
                             // Still in doubt, so it is thrown away.
                             this.state.set(State::Done);
-                            return Poll::Ready(Err(<R as OnReject<C::Response, C::Error>>::inner(err)));
+                            return Poll::Ready(Err(R::inner(err)));
                         }
                     }
                 }
@@ -132,10 +169,17 @@ where
                     let result = ready!(response.poll(cx));
                     let connection = connection.take();
                     this.state.set(State::Done);
-                    if let Some(connection) = connection {
-                        connection.settle(this.keep.keep(result.as_ref()));
-                    }
-                    return Poll::Ready(result.map_err(<R as OnReject<C::Response, C::Error>>::inner));
+                    let fit = this.keep.keep(result.as_ref());
+                    let Some(connection) = connection else {
+                        unreachable!("taken on the way out only")
+                    };
+                    return Poll::Ready(match result {
+                        Ok(response) => Ok(this.release.release(response, Lease::new(connection, fit))),
+                        Err(err) => {
+                            connection.settle(fit);
+                            Err(R::inner(err))
+                        }
+                    });
                 }
 
                 StateProj::Done => panic!("polled after it was ready"),
@@ -145,10 +189,11 @@ where
 }
 
 // By hand: neither requests nor connections need be `Debug`.
-impl<Req, M, K, C, R, P> fmt::Debug for ResponseFuture<Req, M, K, C, R, P>
+impl<Req, M, K, R, P, W> fmt::Debug for ResponseFuture<Req, M, K, R, P, W>
 where
-    M: Service<K>,
-    C: Service<Req>,
+    M: Connector<K, Error: Into<BoxError>>,
+    K: Send + 'static,
+    M::Response: Service<Req>,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match &self.state {

@@ -1,30 +1,129 @@
-use std::{fmt, sync::Arc};
+use std::{fmt, future::Future, panic::Location, sync::Arc, task::Context, time::Duration};
 
-use hook_monitor::{Gather, HistogramSnapshot, Source, Status};
+use hook_monitor::{Gather, Source, Status};
 
-use crate::shared::Shared;
+use crate::{
+    drain::{self, DrainReport},
+    shared::Shared,
+    shelves::Shelves,
+    stats::{ClosedStats, PoolStats},
+};
 
-/// Looks into a pool from outside, and closes it.
+/// Looks into a pool from outside, resizes, resets and closes it.
 ///
 /// Cheap to clone. It does not keep the pool open.
-pub struct PoolHandle<K, C> {
+#[derive(Clone)]
+pub struct PoolHandle {
     name: Arc<str>,
-    shared: Arc<Shared<K, C>>,
+    pool: Arc<dyn Inspect>,
 }
 
-impl<K, C> PoolHandle<K, C> {
-    pub(crate) fn new(shared: Arc<Shared<K, C>>) -> Self {
+/// A connection that was held for longer than [`leak_warning`](crate::ConnectionPool::leak_warning) allows.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Leak {
+    /// How long it has been held by now.
+    pub held_for: Duration,
+    /// Where it was checked out, if that was by [`get`](crate::ConnectionPool::get).
+    pub place: Option<&'static Location<'static>>,
+}
+
+/// A pool, whatever its keys, connections and errors.
+pub(crate) trait Inspect: Send + Sync {
+    fn stats(&self) -> PoolStats;
+    fn close(&self);
+    fn is_closed(&self) -> bool;
+    fn is_crowded(&self) -> bool;
+    fn reset(&self);
+    fn resize(&self, max: Option<usize>, max_total: Option<usize>);
+    /// How many connections are out; leaves a waker at `place` for when that changes.
+    fn watch_used(&self, place: &mut Option<usize>, cx: &Context<'_>) -> usize;
+    fn unwatch(&self, place: usize);
+}
+
+impl PoolHandle {
+    pub(crate) fn new<K, C, E>(shared: Arc<Shared<K, C, E>>) -> Self
+    where
+        K: Send + Sync + 'static,
+        C: Send + 'static,
+        E: Send + Sync + 'static,
+    {
         let name = shared.with(|shelves, _| shelves.name.clone());
-        Self { name, shared }
+        Self { name, pool: shared }
     }
 
     /// The figures of this moment. The counts and levels fit together: they are read in one step.
     ///
     /// Takes the pool's lock for as long as it takes to look at each key once.
     pub fn stats(&self) -> PoolStats {
-        let (limits, counts, levels) = self
-            .shared
-            .with(|shelves, _| (shelves.limits, shelves.counts, shelves.levels()));
+        self.pool.stats()
+    }
+
+    /// Changes how many connections there may be per key, at once and for all clones.
+    ///
+    /// When that is less than there are, idle ones are closed before this returns, and those in use when they come
+    /// back. When it is more, connects begin for whoever is in line. A closed pool stays as it is.
+    ///
+    /// # Panics
+    ///
+    /// If `max_per_key` is zero.
+    #[track_caller]
+    pub fn resize(&self, max_per_key: usize) {
+        assert!(
+            max_per_key > 0,
+            "a pool of no connections serves nobody: max_per_key must be 1 or more"
+        );
+        self.pool.resize(Some(max_per_key), None);
+    }
+
+    /// The same for how many there may be over all keys.
+    ///
+    /// # Panics
+    ///
+    /// If `max_total` is zero.
+    #[track_caller]
+    pub fn resize_total(&self, max_total: usize) {
+        assert!(
+            max_total > 0,
+            "a pool of no connections serves nobody: max_total must be 1 or more"
+        );
+        self.pool.resize(None, Some(max_total));
+    }
+
+    /// Lends nothing any more that was opened before now, as when credentials were changed: idle connections are
+    /// closed before this returns, those in use when they come back, those being opened when they are open. The
+    /// pool stays open.
+    pub fn reset(&self) {
+        self.pool.reset();
+    }
+
+    /// Closes the pool for good, as [`ConnectionPool::close`](crate::ConnectionPool::close).
+    pub fn close(&self) {
+        self.pool.close();
+    }
+
+    /// Whether the pool was closed.
+    pub fn is_closed(&self) -> bool {
+        self.pool.is_closed()
+    }
+
+    /// Closes the pool, and waits until what is in use has come back, or for `deadline`.
+    ///
+    /// [`close`](Self::close) happens before this returns a future; whoever drops that only stops waiting.
+    pub fn drain(&self, deadline: Duration) -> impl Future<Output = DrainReport> + Send + use<> {
+        drain::drain(self.pool.clone(), deadline)
+    }
+}
+
+impl<K, C, E> Inspect for Shared<K, C, E>
+where
+    K: Send + Sync,
+    C: Send,
+    E: Send + Sync,
+{
+    fn stats(&self) -> PoolStats {
+        let (limits, counts, levels) =
+            self.with(|shelves, _| (shelves.limits, shelves.counts, shelves.levels()));
         PoolStats {
             available: levels.idle,
             active: levels.used,
@@ -35,39 +134,56 @@ impl<K, C> PoolHandle<K, C> {
             max_per_key: limits.max,
             checkouts: counts.checkouts,
             created: counts.created,
-            closed: ClosedStats {
-                broken: counts.broken,
-                idle: counts.expired,
-                evicted: counts.evicted,
-                shutdown: counts.shut_down,
-            },
+            closed: ClosedStats::new(counts.closed),
             detached: counts.detached,
             connect_errors: counts.connect_errors,
             connect_timeouts: counts.connect_timeouts,
             timeouts: counts.timeouts,
+            failed: counts.failed,
             queue_full: counts.queue_full,
             too_many_keys: counts.too_many_keys,
-            wait: self.shared.waits.snapshot(),
-            connect: self.shared.connects.snapshot(),
+            leaks: counts.leaks,
+            wait: self.waits.snapshot(),
+            held: self.uses.snapshot(),
+            connect: self.connects.snapshot(),
         }
     }
 
-    /// Closes the pool for good, as [`ConnectionPool::close`](crate::ConnectionPool::close).
-    pub fn close(&self) {
-        self.shared.close();
+    fn close(&self) {
+        Self::close(self);
     }
 
-    /// Whether the pool was closed.
-    pub fn is_closed(&self) -> bool {
-        self.shared.with(|shelves, _| shelves.is_closed())
+    fn is_closed(&self) -> bool {
+        self.with(|shelves, _| shelves.is_closed())
+    }
+
+    fn is_crowded(&self) -> bool {
+        self.with(|shelves, _| shelves.levels().parked > 0)
+    }
+
+    fn reset(&self) {
+        self.with(Shelves::reset);
+    }
+
+    fn resize(&self, max: Option<usize>, max_total: Option<usize>) {
+        self.with(|shelves, after| shelves.resize(max, max_total, after));
+    }
+
+    fn watch_used(&self, place: &mut Option<usize>, cx: &Context<'_>) -> usize {
+        let mut waker = Some(cx.waker().clone());
+        self.with(|shelves, _| {
+            shelves.watch(place, &mut waker);
+            shelves.levels().used
+        })
+    }
+
+    fn unwatch(&self, place: usize) {
+        let waker = self.with(|shelves, _| shelves.unwatch(place));
+        drop(waker);
     }
 }
 
-impl<K, C> Source for PoolHandle<K, C>
-where
-    K: Send + Sync,
-    C: Send,
-{
+impl Source for PoolHandle {
     fn layer(&self) -> &'static str {
         "pool"
     }
@@ -76,114 +192,27 @@ where
         &self.name
     }
 
-    /// Degraded while somebody waits in line, unhealthy once closed.
+    /// Degraded while somebody is in line without a connect under way for it, unhealthy once closed.
     fn status(&self) -> Status {
-        let (closed, levels) = self
-            .shared
-            .with(|shelves, _| (shelves.is_closed(), shelves.levels()));
-        match (closed, levels.waiting) {
-            (true, _) => Status::Unhealthy,
-            (false, 0) => Status::Healthy,
-            (false, _) => Status::Degraded,
+        if self.is_closed() {
+            Status::Unhealthy
+        } else if self.pool.is_crowded() {
+            Status::Degraded
+        } else {
+            Status::Healthy
         }
     }
 
     fn read(&self, into: &mut dyn Gather) {
-        let stats = self.stats();
-        into.gauge(
-            "hook_pool_connections",
-            &[("state", "idle")],
-            stats.available as f64,
-        );
-        into.gauge("hook_pool_connections", &[("state", "used")], stats.active as f64);
-        into.gauge("hook_pool_connections_max", &[], stats.max_per_key as f64);
-        into.gauge("hook_pool_pending", &[], stats.waiting as f64);
-        into.counter("hook_pool_timeouts_total", &[], stats.timeouts);
-        into.histogram("hook_pool_wait_seconds", &[], &stats.wait);
-        into.histogram("hook_pool_create_seconds", &[], &stats.connect);
+        self.stats().read(into);
     }
 }
 
-// By hand: neither keys nor connections need be `Clone`.
-impl<K, C> Clone for PoolHandle<K, C> {
-    fn clone(&self) -> Self {
-        Self {
-            name: self.name.clone(),
-            shared: self.shared.clone(),
-        }
-    }
-}
-
-impl<K, C> fmt::Debug for PoolHandle<K, C> {
+impl fmt::Debug for PoolHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PoolHandle")
             .field("name", &self.name)
             .field("stats", &self.stats())
             .finish()
-    }
-}
-
-/// The figures of a pool, over all its keys.
-///
-/// `created == total + detached + closed.total()`, at any moment.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct PoolStats {
-    /// Connections that are idle.
-    pub available: usize,
-    /// Connections that are in use, or on their way to a caller.
-    pub active: usize,
-    /// Open connections: `available + active`.
-    pub total: usize,
-    /// Connections that are being opened, or that a caller is about to open.
-    pub connecting: usize,
-    /// Callers in line.
-    pub waiting: usize,
-    /// Keys that have any of these.
-    pub keys: usize,
-    /// The most that `total + connecting` can be for one key.
-    pub max_per_key: usize,
-    /// Connections handed out so far.
-    pub checkouts: u64,
-    /// Connections opened so far.
-    pub created: u64,
-    /// Connections closed so far, by reason.
-    pub closed: ClosedStats,
-    /// Connections taken out of the pool so far.
-    pub detached: u64,
-    /// Errors of the connector so far.
-    pub connect_errors: u64,
-    /// Connects so far that took longer than they may.
-    pub connect_timeouts: u64,
-    /// Callers so far that waited in line as long as they may, in vain.
-    pub timeouts: u64,
-    /// Callers so far that were refused because the line was full.
-    pub queue_full: u64,
-    /// Callers so far that were refused because there was no room for their key.
-    pub too_many_keys: u64,
-    /// How long those waited who had to, however it ended. Who was served at once is not in here.
-    pub wait: HistogramSnapshot,
-    /// How long it took to open the connections that were opened.
-    pub connect: HistogramSnapshot,
-}
-
-/// How many connections were closed, by reason.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ClosedStats {
-    /// Marked as broken, or thrown away after a call.
-    pub broken: u64,
-    /// Idle for too long.
-    pub idle: u64,
-    /// Idle, and in the way of another key.
-    pub evicted: u64,
-    /// Because the pool was closed.
-    pub shutdown: u64,
-}
-
-impl ClosedStats {
-    /// All of them.
-    pub const fn total(&self) -> u64 {
-        self.broken + self.idle + self.evicted + self.shutdown
     }
 }

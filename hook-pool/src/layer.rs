@@ -1,33 +1,34 @@
-use std::{fmt, hash::Hash};
+use std::fmt;
 
-use hook_monitor::{RejectWithError, Rejected, RespondWith};
+use hook_monitor::{BoxError, RejectWithError, Rejected, RespondWith};
 use tower_layer::Layer;
 
 use crate::{
-    Pool, PoolHandle,
+    DEFAULT_MAX_PER_KEY, Pool, PoolHandle,
     config::knobs,
-    policy::{KeepUnlessError, OneKey, Policy},
+    connector::{ConnectError, Connector, Key},
+    policy::{AtResponse, KeepUnlessError, OneKey, Policy},
     shared::Core,
 };
 
 /// Makes a client of a connector: each request goes over a pooled connection.
 ///
-/// The connector is a `Service<K, Response = C> + Clone` whose connections are themselves a
-/// `Service<Req>`; the layer makes a [`Pool`], a `Service<Req>`.
+/// The connector is a [`Connector<K>`](crate::Connector) whose connections are themselves a `Service<Req>`; the
+/// layer makes a [`Pool`], a `Service<Req>`.
 ///
 /// The connections are in the layer: all services that it and its clones make share them and the limits.
-/// Each dials with the connector it was made over. When the layer, its clones and all their services are
-/// gone, the pool is closed.
-pub struct PoolLayer<K, C, F = OneKey, R = RejectWithError, P = KeepUnlessError> {
-    core: Core<K, C>,
-    policy: Policy<F, R, P>,
+/// Each dials with the connector it was made over; what is opened in the background is opened with the connector
+/// of whoever asked first. When the layer, its clones and all their services are gone, the pool is closed.
+pub struct PoolLayer<K, C, F = OneKey, R = RejectWithError, P = KeepUnlessError, W = AtResponse> {
+    core: Core<K, C, ConnectError>,
+    policy: Policy<F, R, P, W>,
 }
 
-impl<K: Hash + Eq, C> PoolLayer<K, C> {
+impl<K, C> PoolLayer<K, C> {
     /// A layer with at most `max_per_key` connections per key, idle, in use and being opened.
     ///
-    /// By default all requests have the same key `()`; a connection goes back unless its call ended in
-    /// an error; and refusals are errors.
+    /// By default all requests have the same key `()`; a connection goes back with the response, and is thrown away
+    /// if its call ended in an error; and refusals are errors.
     ///
     /// # Panics
     ///
@@ -44,27 +45,41 @@ impl<K: Hash + Eq, C> PoolLayer<K, C> {
                 key_of: OneKey,
                 on_reject: RejectWithError,
                 keep: KeepUnlessError,
+                release: AtResponse,
             },
         }
     }
 }
 
-impl<K, C, F, R, P> PoolLayer<K, C, F, R, P> {
+/// At most 10 connections per key.
+impl<K, C> Default for PoolLayer<K, C> {
+    fn default() -> Self {
+        Self::new(DEFAULT_MAX_PER_KEY)
+    }
+}
+
+impl<K, C, F, R, P, W> PoolLayer<K, C, F, R, P, W> {
     /// Takes the key from the request: only connections opened for that key carry it.
     ///
     /// Whatever tells two places apart must be in the key: host, port, TLS or not, whose credentials.
     #[must_use]
-    pub fn keyed_by<Req, G>(self, key: G) -> PoolLayer<K, C, G, R, P>
+    pub fn keyed_by<Req, G>(self, key_of: G) -> PoolLayer<K, C, G, R, P, W>
     where
         G: Fn(&Req) -> K,
     {
-        let Policy { on_reject, keep, .. } = self.policy;
+        let Policy {
+            on_reject,
+            keep,
+            release,
+            ..
+        } = self.policy;
         PoolLayer {
             core: self.core,
             policy: Policy {
-                key_of: key,
+                key_of,
                 on_reject,
                 keep,
+                release,
             },
         }
     }
@@ -86,12 +101,15 @@ impl<K, C, F, R, P> PoolLayer<K, C, F, R, P> {
     /// # ;
     /// ```
     #[must_use]
-    pub fn keep_if<Res, Err, G>(self, keep: G) -> PoolLayer<K, C, F, R, G>
+    pub fn keep_if<Res, Err, G>(self, keep: G) -> PoolLayer<K, C, F, R, G, W>
     where
         G: Fn(Result<&Res, &Err>) -> bool,
     {
         let Policy {
-            key_of, on_reject, ..
+            key_of,
+            on_reject,
+            release,
+            ..
         } = self.policy;
         PoolLayer {
             core: self.core,
@@ -99,52 +117,94 @@ impl<K, C, F, R, P> PoolLayer<K, C, F, R, P> {
                 key_of,
                 on_reject,
                 keep,
+                release,
             },
         }
     }
 
     /// Turns a refusal into what `on_reject`, an [`OnReject`](hook_monitor::OnReject), makes of it.
     ///
-    /// It has to be one for the connector's error and one for that of the connections, with the same
-    /// error of its own.
+    /// A connect that failed is a refusal too: the call was never sent. Its reason is
+    /// [`ConnectFailed`](hook_monitor::Reason::ConnectFailed), its source the connector's error.
     #[must_use]
-    pub fn on_reject<T>(self, on_reject: T) -> PoolLayer<K, C, F, T, P> {
-        let Policy { key_of, keep, .. } = self.policy;
+    pub fn on_reject<T>(self, on_reject: T) -> PoolLayer<K, C, F, T, P, W> {
+        let Policy {
+            key_of,
+            keep,
+            release,
+            ..
+        } = self.policy;
         PoolLayer {
             core: self.core,
             policy: Policy {
                 key_of,
                 on_reject,
                 keep,
+                release,
             },
         }
     }
 
-    /// Answers each refusal with what `respond` makes of it; the error type stays the connector's, which
-    /// then has to be that of its connections.
+    /// Answers each refusal with what `respond` makes of it; the error type stays that of the connections.
     #[must_use]
-    pub fn respond_with<Res, G>(self, respond: G) -> PoolLayer<K, C, F, RespondWith<G>, P>
+    pub fn respond_with<Res, G>(self, respond: G) -> PoolLayer<K, C, F, RespondWith<G>, P, W>
     where
         G: Fn(Rejected) -> Res,
     {
         self.on_reject(RespondWith::new(respond))
     }
 
-    knobs!();
+    /// Says when a connection that answered goes back, see [`Release`](crate::Release). By default it does with
+    /// the response.
+    #[must_use]
+    pub fn release<V>(self, release: V) -> PoolLayer<K, C, F, R, P, V> {
+        let Policy {
+            key_of,
+            on_reject,
+            keep,
+            ..
+        } = self.policy;
+        PoolLayer {
+            core: self.core,
+            policy: Policy {
+                key_of,
+                on_reject,
+                keep,
+                release,
+            },
+        }
+    }
 
-    /// A handle for looking in from outside. It does not keep the pool open.
-    pub fn handle(&self) -> PoolHandle<K, C> {
+    /// Gives a connection back when the body of its response has ended, for responses that are
+    /// `http::Response`s whose body is still read from the connection.
+    #[cfg(feature = "http")]
+    #[must_use]
+    pub fn until_body_ends(self) -> PoolLayer<K, C, F, R, P, crate::AtBodyEnd> {
+        self.release(crate::AtBodyEnd)
+    }
+
+    knobs!(C);
+
+    /// A handle for looking in from outside, resizing and resetting. It does not keep the pool open.
+    pub fn handle(&self) -> PoolHandle
+    where
+        K: Key,
+        C: Send + 'static,
+    {
         PoolHandle::new(self.core.shared().clone())
     }
 }
 
-impl<M, K, C, F, R, P> Layer<M> for PoolLayer<K, C, F, R, P>
+impl<M, K, C, F, R, P, W> Layer<M> for PoolLayer<K, C, F, R, P, W>
 where
+    M: Connector<K, Response = C, Error: Into<BoxError>>,
+    K: Key,
     F: Clone,
     R: Clone,
     P: Clone,
+    W: Clone,
 {
-    type Service = Pool<M, K, C, F, R, P>;
+    type Service = Pool<M, K, F, R, P, W>;
 
     fn layer(&self, connector: M) -> Self::Service {
         Pool::new(connector, self.core.clone(), self.policy.clone())
@@ -152,7 +212,7 @@ where
 }
 
 // By hand: neither keys nor connections need be `Clone`, they stay where they are.
-impl<K, C, F: Clone, R: Clone, P: Clone> Clone for PoolLayer<K, C, F, R, P> {
+impl<K, C, F: Clone, R: Clone, P: Clone, W: Clone> Clone for PoolLayer<K, C, F, R, P, W> {
     fn clone(&self) -> Self {
         Self {
             core: self.core.clone(),
@@ -161,7 +221,7 @@ impl<K, C, F: Clone, R: Clone, P: Clone> Clone for PoolLayer<K, C, F, R, P> {
     }
 }
 
-impl<K, C, F, R, P> fmt::Debug for PoolLayer<K, C, F, R, P> {
+impl<K, C, F, R, P, W> fmt::Debug for PoolLayer<K, C, F, R, P, W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PoolLayer")
             .field("core", &self.core)

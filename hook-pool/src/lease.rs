@@ -1,42 +1,49 @@
-//! What is given back on drop: a connection, the right to open one, a place in line.
+//! What is given back on drop: a connection, in use or in a check.
 
 use std::{
     fmt,
+    future::Future,
     ops::{Deref, DerefMut},
+    panic::Location,
+    pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use hook_monitor::{Clock, Reason, Rejected};
+use tokio::time::timeout;
 
 use crate::{
-    shared::{Served, Shared},
-    shelf::{Connection, Grant},
+    aftermath::Aftermath,
+    config::Check,
+    entry::{Closing, Entry},
+    shared::{Home, Shared},
+    shelves::Shelves,
 };
 
 /// A connection that is yours until you drop it.
 ///
 /// Dropping it gives it back: to the first in line if anybody waits, onto the shelf otherwise. That is
-/// synchronous, spawns nothing and pings nothing. If the pool was closed meanwhile, the connection is
-/// closed instead.
+/// synchronous, spawns nothing and pings nothing. If the pool was closed or reset meanwhile, or the connection has
+/// reached its age, it is closed instead.
 ///
 /// `Pooled` does not keep the pool open: once the pool and all its clones are gone, the connection
 /// still works and is closed when it comes back.
-pub struct Pooled<C, K = ()> {
+pub struct Pooled<C> {
     /// There until it is detached or dropped.
-    connection: Option<Connection<C>>,
-    broken: bool,
-    home: Home<K, C>,
+    entry: Option<Box<Entry<C>>>,
+    home: Arc<dyn Home<C>>,
 }
 
-impl<C, K> Pooled<C, K> {
+impl<C> Pooled<C> {
     #[inline]
-    pub(crate) fn new(home: Home<K, C>, mut connection: Connection<C>) -> Self {
-        connection.uses += 1;
+    pub(crate) fn new<K, E>(home: Arc<Shared<K, C, E>>, entry: Box<Entry<C>>) -> Self
+    where
+        K: Send + Sync + 'static,
+        C: Send + 'static,
+        E: Send + Sync + 'static,
+    {
         Self {
-            connection: Some(connection),
-            broken: false,
+            entry: Some(entry),
             home,
         }
     }
@@ -44,26 +51,30 @@ impl<C, K> Pooled<C, K> {
     /// Sees to it that this connection is never handed out again.
     ///
     /// It stays usable for you, and keeps its slot until you drop it: then it is closed, and after that
-    /// the first in line may open another.
+    /// another may be opened for the first in line.
     #[inline]
     pub fn mark_broken(&mut self) {
-        self.broken = true;
+        self.set_broken(true);
+    }
+
+    #[inline]
+    fn set_broken(&mut self, broken: bool) {
+        if let Some(entry) = &mut self.entry {
+            entry.broken = broken;
+        }
     }
 
     /// Whether the connection was marked as broken.
     #[inline]
     pub fn is_broken(&self) -> bool {
-        self.broken
+        self.get().broken
     }
 
     /// Takes the connection out of the pool for good. Its slot is free at once.
     pub fn detach(mut self) -> C {
-        let connection = self.take();
-        self.home.shared.with(|shelves, after| {
-            shelves.counts.detached += 1;
-            shelves.forget_used(self.home.shelf, after);
-        });
-        connection.inner
+        let entry = self.entry.take().expect("taken by detach and drop only");
+        self.home.forget(entry.shelf, entry.watched);
+        entry.inner
     }
 
     /// How often this connection has been handed out, this time included: 1 for a new one.
@@ -74,21 +85,29 @@ impl<C, K> Pooled<C, K> {
 
     /// How long ago the connection was opened.
     pub fn age(&self) -> Duration {
-        self.home.clock.now().saturating_duration_since(self.get().born)
+        let entry = self.get();
+        entry.clock.now().saturating_duration_since(entry.born)
+    }
+
+    /// How long the connection had been idle when it was handed out this time.
+    pub fn idle(&self) -> Duration {
+        let entry = self.get();
+        entry.taken_at.saturating_duration_since(entry.idle_since)
+    }
+
+    /// How long ago it was handed out.
+    pub fn held(&self) -> Duration {
+        let entry = self.get();
+        entry.clock.now().saturating_duration_since(entry.taken_at)
     }
 
     #[inline]
-    fn get(&self) -> &Connection<C> {
-        self.connection.as_ref().expect("taken by detach and drop only")
-    }
-
-    #[inline]
-    fn take(&mut self) -> Connection<C> {
-        self.connection.take().expect("taken by detach and drop only")
+    fn get(&self) -> &Entry<C> {
+        self.entry.as_ref().expect("taken by detach and drop only")
     }
 }
 
-impl<C, K> Deref for Pooled<C, K> {
+impl<C> Deref for Pooled<C> {
     type Target = C;
 
     #[inline]
@@ -97,64 +116,46 @@ impl<C, K> Deref for Pooled<C, K> {
     }
 }
 
-impl<C, K> DerefMut for Pooled<C, K> {
+impl<C> DerefMut for Pooled<C> {
     #[inline]
     fn deref_mut(&mut self) -> &mut C {
-        let connection = self.connection.as_mut();
-        &mut connection.expect("taken by detach and drop only").inner
+        let entry = self.entry.as_mut();
+        &mut entry.expect("taken by detach and drop only").inner
     }
 }
 
-impl<C, K> Drop for Pooled<C, K> {
+impl<C> Drop for Pooled<C> {
     #[inline]
     fn drop(&mut self) {
-        let Some(connection) = self.connection.take() else {
+        let Some(entry) = self.entry.take() else {
             return;
         };
-        let home = &self.home;
-        if self.broken {
-            // First the connection, then the slot: a server that counts never sees one too many. The
-            // slot is a guard, so that it comes back even if dropping the connection panics.
-            let _slot = BrokenSlot(home);
-            drop(connection);
+        if entry.broken {
+            self.home.close(entry, Closing::Broken);
         } else {
-            let now = home.clock.now();
-            home.shared
-                .with(|shelves, after| shelves.give_back(home.shelf, connection, now, after));
+            self.home.give_back(entry);
         }
     }
 }
 
-// By hand: a key need not be `Debug`.
-impl<C: fmt::Debug, K> fmt::Debug for Pooled<C, K> {
+impl<C: fmt::Debug> fmt::Debug for Pooled<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pooled")
             .field("connection", &self.get().inner)
             .field("uses", &self.uses())
-            .field("broken", &self.broken)
+            .field("broken", &self.is_broken())
             .finish_non_exhaustive()
-    }
-}
-
-struct BrokenSlot<'a, K, C>(&'a Home<K, C>);
-
-impl<K, C> Drop for BrokenSlot<'_, K, C> {
-    fn drop(&mut self) {
-        self.0.shared.with(|shelves, after| {
-            shelves.counts.broken += 1;
-            shelves.forget_used(self.0.shelf, after);
-        });
     }
 }
 
 /// A connection in the middle of a call: unless the call ends, nobody knows what state it is in.
 #[derive(Debug)]
-pub(crate) struct InDoubt<K, C>(Pooled<C, K>);
+pub(crate) struct InDoubt<C>(Pooled<C>);
 
-impl<K, C> InDoubt<K, C> {
+impl<C> InDoubt<C> {
     #[inline]
-    pub(crate) fn new(mut pooled: Pooled<C, K>) -> Self {
-        pooled.broken = true;
+    pub(crate) fn new(mut pooled: Pooled<C>) -> Self {
+        pooled.set_broken(true);
         Self(pooled)
     }
 
@@ -163,128 +164,124 @@ impl<K, C> InDoubt<K, C> {
         &mut self.0
     }
 
+    /// Whether it was used before this time.
+    pub(crate) fn is_used(&self) -> bool {
+        self.0.uses() > 1
+    }
+
     /// The call has ended; the connection goes back if it is fit for that.
     #[inline]
     pub(crate) fn settle(mut self, fit: bool) {
-        self.0.broken = !fit;
+        self.0.set_broken(!fit);
     }
 }
 
-/// The right to open one connection.
-pub(crate) struct Slot<K, C> {
-    /// There until the slot is filled.
-    home: Option<Home<K, C>>,
+/// A connection that is being checked, and counts as used. Unless it passes it is closed.
+pub(crate) struct InCheck<K, C, E> {
+    shared: Arc<Shared<K, C, E>>,
+    /// There until it has passed or is closed.
+    entry: Option<Box<Entry<C>>>,
 }
 
-impl<K, C> Slot<K, C> {
-    pub(crate) const fn new(home: Home<K, C>) -> Self {
-        Self { home: Some(home) }
-    }
+/// What a check ends with.
+pub(crate) type Checked<K, C, E> = Pin<Box<dyn Future<Output = (InCheck<K, C, E>, bool)> + Send>>;
 
-    /// The connection has been opened. If the pool was closed meanwhile, it is dropped.
-    pub(crate) fn fill(mut self, inner: C) -> Result<Pooled<C, K>, Rejected> {
-        let home = self.home.as_ref().expect("a slot is filled once");
-        let born = home.clock.now();
-        home.shared.with(|shelves, _| shelves.fill_slot(home.shelf))?;
-        let home = self.home.take().expect("a slot is filled once");
-        Ok(Pooled::new(home, Connection { inner, born, uses: 0 }))
-    }
-}
-
-impl<K, C> Drop for Slot<K, C> {
-    fn drop(&mut self) {
-        if let Some(home) = &self.home {
-            home.shared
-                .with(|shelves, after| shelves.free_slot(home.shelf, after));
-        }
-    }
-}
-
-/// A place in line.
-pub(crate) struct Place<K, C> {
-    /// There until whoever stands here has been served or turned away.
-    home: Option<Home<K, C>>,
-    number: usize,
-}
-
-impl<K, C> Place<K, C> {
-    pub(crate) const fn new(home: Home<K, C>, number: usize) -> Self {
+impl<K, C, E> InCheck<K, C, E> {
+    pub(crate) const fn new(shared: Arc<Shared<K, C, E>>, entry: Box<Entry<C>>) -> Self {
         Self {
-            home: Some(home),
-            number,
+            shared,
+            entry: Some(entry),
         }
     }
 
-    /// Ready once it is this one's turn.
-    pub(crate) fn poll(&mut self, cx: &Context<'_>) -> Poll<Result<Served<K, C>, Rejected>> {
-        let home = self.home.as_ref().expect("nobody is served twice");
-        // Cloned before and dropped after the lock: both run the executor's code.
-        let mut waker = Some(cx.waker().clone());
-        let (grant, after) = home
-            .shared
-            .step(|shelves, after| shelves.pick_up(home.shelf, self.number, &mut waker, after));
-        let turn = match grant {
-            Some(grant) => Poll::Ready(self.accept(grant)),
-            None => Poll::Pending,
-        };
-        after.happen();
-        drop(waker);
-        turn
+    /// Runs the check, if there is one.
+    pub(crate) fn run(mut self, check: Option<Check<C>>, limit: Duration) -> Checked<K, C, E>
+    where
+        K: Send + Sync + 'static,
+        C: Send + 'static,
+        E: Send + Sync + 'static,
+    {
+        // In a box: a connection that has been idle this long is worth one.
+        Box::pin(async move {
+            let good = match (&check, &mut self.entry) {
+                (Some(check), Some(entry)) => {
+                    let result = check(&mut entry.inner);
+                    match limit {
+                        Duration::MAX => result.await,
+                        limit => timeout(limit, result).await.unwrap_or(false),
+                    }
+                }
+                _ => true,
+            };
+            (self, good)
+        })
     }
 
-    /// Leaves the line, unless it has been this one's turn since the last poll.
-    pub(crate) fn give_up(mut self) -> Option<Result<Served<K, C>, Rejected>> {
-        let home = self.home.as_ref().expect("nobody is served twice");
-        let mut waker = None;
-        let (grant, after) = home
-            .shared
-            .step(|shelves, after| shelves.give_up(home.shelf, self.number, &mut waker, after));
-        let turn = match grant {
-            Some(grant) => Some(self.accept(grant)),
-            None => {
-                // Out of the line already.
-                self.home = None;
-                None
+    /// Is handed out.
+    pub(crate) fn pass(mut self, now: Instant, from: Option<&'static Location<'static>>) -> Pooled<C>
+    where
+        K: Send + Sync + 'static,
+        C: Send + 'static,
+        E: Send + Sync + 'static,
+    {
+        let mut entry = self.entry.take().expect("it passes once");
+        self.shared.with(|shelves, _| shelves.pass(&mut entry, now, from));
+        Pooled::new(self.shared.clone(), entry)
+    }
+
+    /// Goes back to where it was.
+    pub(crate) fn pass_idle(mut self, now: Instant) {
+        if let Some(entry) = self.entry.take() {
+            let closing = self
+                .shared
+                .with(|shelves, after| shelves.pass_idle(entry, now, after));
+            if let Some((entry, why)) = closing {
+                self.shared.close_used(entry, why);
             }
-        };
-        after.happen();
-        drop(waker);
-        turn
+        }
     }
 
-    fn accept(&mut self, grant: Grant<C>) -> Result<Served<K, C>, Rejected> {
-        let home = self.home.take().expect("nobody is served twice");
-        match grant {
-            Grant::Connection(connection) => Ok(Served::Connection(Pooled::new(home, connection))),
-            Grant::Slot => Ok(Served::Slot(Slot::new(home))),
-            Grant::Closed => Err(Rejected::new(Reason::PoolClosed)),
+    /// Closes the connection, and keeps its slot for a moment.
+    pub(crate) fn empty(mut self) -> (usize, EmptySlot<K, C, E>) {
+        let entry = self.entry.take().expect("it is closed once");
+        let slot = EmptySlot {
+            shared: self.shared.clone(),
+            shelf: entry.shelf,
+            given_back: false,
+        };
+        drop(entry);
+        (slot.shelf, slot)
+    }
+}
+
+impl<K, C, E> Drop for InCheck<K, C, E> {
+    fn drop(&mut self) {
+        if let Some(entry) = self.entry.take() {
+            self.shared.close_used(entry, Closing::Unfit);
         }
     }
 }
 
-impl<K, C> Drop for Place<K, C> {
+/// The slot of a connection that failed its check.
+pub(crate) struct EmptySlot<K, C, E> {
+    shared: Arc<Shared<K, C, E>>,
+    shelf: usize,
+    given_back: bool,
+}
+
+impl<K, C, E> EmptySlot<K, C, E> {
+    pub(crate) fn give_back(mut self, shelves: &mut Shelves<K, C, E>, after: &mut Aftermath<K, C, E>) {
+        self.given_back = true;
+        shelves.forget_used(self.shelf, None, Some(Closing::Unfit), after);
+    }
+}
+
+impl<K, C, E> Drop for EmptySlot<K, C, E> {
     fn drop(&mut self) {
-        if let Some(home) = &self.home {
-            let now = home.clock.now();
-            let mut waker = None;
-            home.shared.with(|shelves, after| {
-                shelves.abandon(home.shelf, self.number, &mut waker, now, after);
+        if !self.given_back {
+            self.shared.with(|shelves, after| {
+                shelves.forget_used(self.shelf, None, Some(Closing::Unfit), after);
             });
         }
-    }
-}
-
-/// Where something belongs.
-pub(crate) struct Home<K, C> {
-    pub(crate) shared: Arc<Shared<K, C>>,
-    pub(crate) shelf: usize,
-    pub(crate) clock: Clock,
-}
-
-impl<K, C> fmt::Debug for Home<K, C> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Home")
-            .field("shelf", &self.shelf)
-            .finish_non_exhaustive()
     }
 }

@@ -88,6 +88,25 @@ impl<T> Line<T> {
         self.standing += 1;
     }
 
+    /// Steps to the front of the line, unless already in it.
+    pub(crate) fn join_front(&mut self, slot: usize) {
+        let first = self.first;
+        let node = &mut self.nodes[slot];
+        debug_assert!(node.value.is_some(), "a vacant slot cannot stand in line");
+        if node.standing {
+            return;
+        }
+        node.standing = true;
+        node.prev = NIL;
+        node.next = first;
+        match first {
+            NIL => self.last = slot,
+            first => self.nodes[first].prev = slot,
+        }
+        self.first = slot;
+        self.standing += 1;
+    }
+
     /// Steps out of the line, from wherever in it, and keeps the slot.
     #[inline]
     pub(crate) fn leave(&mut self, slot: usize) {
@@ -130,10 +149,18 @@ impl<T> Line<T> {
         self.standing
     }
 
-    /// Whether no slot is taken, in line or not.
+    /// How many slots are taken, in line or not.
     #[inline]
-    pub(crate) fn is_vacant(&self) -> bool {
-        self.occupied == 0
+    pub(crate) fn occupied(&self) -> usize {
+        self.occupied
+    }
+
+    /// The slots that stand in line, in order.
+    pub(crate) fn in_line(&self) -> impl Iterator<Item = usize> {
+        std::iter::successors(self.first(), |slot| {
+            let next = self.nodes[*slot].next;
+            (next != NIL).then_some(next)
+        })
     }
 
     /// The numbers of all slots, taken or not.
@@ -171,6 +198,22 @@ mod tests {
     }
 
     #[test]
+    fn whoever_steps_to_the_front_is_next() {
+        let mut line = Line::new();
+        for (value, front) in [('a', true), ('b', false), ('c', true), ('d', true)] {
+            let slot = line.insert(value);
+            if front {
+                line.join_front(slot);
+            } else {
+                line.join(slot);
+            }
+            line.join_front(slot);
+        }
+        assert_eq!(line.in_line().count(), line.standing());
+        assert_eq!(order(&mut line), "dcab");
+    }
+
+    #[test]
     fn a_vacated_slot_is_used_again_and_whoever_joins_goes_to_the_end() {
         let mut line = Line::new();
         let a = line.insert('a');
@@ -183,6 +226,6 @@ mod tests {
         assert_eq!(line.insert('c'), b);
         line.join(b);
         assert_eq!(order(&mut line), "ac");
-        assert!(line.is_vacant());
+        assert_eq!(line.occupied(), 0);
     }
 }

@@ -1,5 +1,7 @@
 use std::fmt;
 
+use crate::lease::InDoubt;
+
 /// Tells which connections a request goes over.
 ///
 /// Closures `Fn(&Req) -> K` do, and [`OneKey`], which has the same key for every request.
@@ -58,16 +60,61 @@ impl<Res, Err> Keep<Res, Err> for KeepUnlessError {
     }
 }
 
-/// The three judgements of a pool that is a client.
+/// When a connection that answered goes back: with the response, or later.
+pub trait Release<Res, C> {
+    /// What the caller gets.
+    type Response;
+
+    /// Turns the connection's response into the caller's, and sees to the connection: drops `lease` (which
+    /// throws it away), [gives it back](Lease::give_back), or puts it into what it returns.
+    fn release(&self, response: Res, lease: Lease<C>) -> Self::Response;
+}
+
+/// The response is the end of the call; the default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct AtResponse;
+
+impl<Res, C> Release<Res, C> for AtResponse {
+    type Response = Res;
+
+    #[inline]
+    fn release(&self, response: Res, lease: Lease<C>) -> Res {
+        lease.give_back();
+        response
+    }
+}
+
+/// A connection that has answered. Dropped, it is thrown away.
+#[derive(Debug)]
+pub struct Lease<C> {
+    connection: InDoubt<C>,
+    fit: bool,
+}
+
+impl<C> Lease<C> {
+    #[inline]
+    pub(crate) const fn new(connection: InDoubt<C>, fit: bool) -> Self {
+        Self { connection, fit }
+    }
+
+    /// The call is over: the connection goes back, if it was [judged](Keep) fit for that.
+    #[inline]
+    pub fn give_back(self) {
+        self.connection.settle(self.fit);
+    }
+}
+
+/// The judgements of a pool that is a client.
 #[derive(Clone, Copy)]
-pub(crate) struct Policy<F, R, P> {
+pub(crate) struct Policy<F, R, P, W> {
     pub(crate) key_of: F,
     pub(crate) on_reject: R,
     pub(crate) keep: P,
+    pub(crate) release: W,
 }
 
 // By hand: a closure is not `Debug`.
-impl<F, R, P> fmt::Debug for Policy<F, R, P> {
+impl<F, R, P, W> fmt::Debug for Policy<F, R, P, W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Policy").finish_non_exhaustive()
     }

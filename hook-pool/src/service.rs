@@ -1,16 +1,17 @@
 use std::{
     fmt,
-    hash::Hash,
+    sync::Arc,
     task::{Context, Poll},
 };
 
-use hook_monitor::{OnReject, RejectWithError};
+use hook_monitor::{BoxError, OnReject, RejectWithError};
 use tower_service::Service;
 
 use crate::{
     ConnectionPool, PoolHandle,
+    connector::{AnyError, ConnectError, Connector, Key},
     future::ResponseFuture,
-    policy::{Keep, KeepUnlessError, KeyOf, OneKey, Policy},
+    policy::{AtResponse, Keep, KeepUnlessError, KeyOf, OneKey, Policy, Release},
     shared::Core,
 };
 
@@ -22,7 +23,8 @@ use crate::{
 /// # Readiness
 ///
 /// Always ready: requests wait in line inside their response futures, in the order in which they were
-/// called, and the line is bounded.
+/// called, and the line is bounded. An idle connection that turns out not to be ready any more is thrown away, and
+/// the request takes another: nothing was sent yet.
 ///
 /// # Cancellation
 ///
@@ -31,46 +33,60 @@ use crate::{
 ///
 /// # Errors
 ///
-/// With [`RejectWithError`], the default, a `BoxError`: the connector's error, the connection's, or a
-/// [`Rejected`](hook_monitor::Rejected). With `respond_with` the error that connector and connections share.
-pub struct Pool<M, K, C, F = OneKey, R = RejectWithError, P = KeepUnlessError> {
-    pool: ConnectionPool<M, K, C>,
-    policy: Policy<F, R, P>,
+/// With [`RejectWithError`], the default, a `BoxError`: the connection's error, or a
+/// [`Rejected`](hook_monitor::Rejected), whose source is the connector's error where that is what is wrong. With
+/// `respond_with` the error of the connections.
+pub struct Pool<M, K, F = OneKey, R = RejectWithError, P = KeepUnlessError, W = AtResponse>
+where
+    M: Connector<K>,
+    M::Error: Into<BoxError>,
+    K: Send + 'static,
+{
+    // Each call takes a reference to it along, and no clone of the connector.
+    pool: Arc<ConnectionPool<AnyError<M>, K>>,
+    policy: Policy<F, R, P, W>,
 }
 
-impl<M, K, C, F, R, P> Pool<M, K, C, F, R, P> {
-    pub(crate) const fn new(connector: M, core: Core<K, C>, policy: Policy<F, R, P>) -> Self {
+impl<M, K, F, R, P, W> Pool<M, K, F, R, P, W>
+where
+    M: Connector<K, Error: Into<BoxError>>,
+    K: Key,
+{
+    pub(crate) fn new(
+        connector: M,
+        core: Core<K, M::Response, ConnectError>,
+        policy: Policy<F, R, P, W>,
+    ) -> Self {
         Self {
-            pool: ConnectionPool::from_core(connector, core),
+            pool: Arc::new(ConnectionPool::from_core(AnyError::new(connector), core)),
             policy,
         }
     }
 
     /// The pool this takes its connections from.
-    pub const fn connections(&self) -> &ConnectionPool<M, K, C> {
+    pub fn connections(&self) -> &ConnectionPool<AnyError<M>, K> {
         &self.pool
     }
 
-    /// A handle for looking in from outside. It does not keep the pool open.
-    pub fn handle(&self) -> PoolHandle<K, C> {
+    /// A handle for looking in from outside, resizing and resetting. It does not keep the pool open.
+    pub fn handle(&self) -> PoolHandle {
         self.pool.handle()
     }
 }
 
-impl<Req, M, K, C, F, R, P> Service<Req> for Pool<M, K, C, F, R, P>
+impl<Req, M, K, F, R, P, W> Service<Req> for Pool<M, K, F, R, P, W>
 where
-    M: Service<K, Response = C> + Clone,
-    K: Hash + Eq + Clone,
-    C: Service<Req>,
+    M: Connector<K, Error: Into<BoxError>>,
+    K: Key,
+    M::Response: Service<Req>,
     F: KeyOf<Req, K>,
-    P: Keep<C::Response, C::Error> + Clone,
-    R: OnReject<C::Response, M::Error>
-        + OnReject<C::Response, C::Error, Error = <R as OnReject<C::Response, M::Error>>::Error>
-        + Clone,
+    P: Keep<<M::Response as Service<Req>>::Response, <M::Response as Service<Req>>::Error> + Clone,
+    W: Release<<M::Response as Service<Req>>::Response, M::Response> + Clone,
+    R: OnReject<W::Response, <M::Response as Service<Req>>::Error> + Clone,
 {
-    type Response = C::Response;
-    type Error = <R as OnReject<C::Response, M::Error>>::Error;
-    type Future = ResponseFuture<Req, M, K, C, R, P>;
+    type Response = W::Response;
+    type Error = R::Error;
+    type Future = ResponseFuture<Req, M, K, R, P, W>;
 
     #[inline]
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
@@ -79,13 +95,23 @@ where
 
     fn call(&mut self, req: Req) -> Self::Future {
         let key = self.policy.key_of.key(&req);
-        let (on_reject, keep) = (self.policy.on_reject.clone(), self.policy.keep.clone());
-        ResponseFuture::new(&self.pool, key, req, on_reject, keep)
+        let Policy {
+            on_reject,
+            keep,
+            release,
+            ..
+        } = &self.policy;
+        let policy = (on_reject.clone(), keep.clone(), release.clone());
+        ResponseFuture::new(self.pool.clone(), key, req, policy)
     }
 }
 
 // By hand: neither keys nor connections need be `Clone`, they stay where they are.
-impl<M: Clone, K, C, F: Clone, R: Clone, P: Clone> Clone for Pool<M, K, C, F, R, P> {
+impl<M, K, F: Clone, R: Clone, P: Clone, W: Clone> Clone for Pool<M, K, F, R, P, W>
+where
+    M: Connector<K, Error: Into<BoxError>>,
+    K: Send + 'static,
+{
     fn clone(&self) -> Self {
         Self {
             pool: self.pool.clone(),
@@ -94,7 +120,11 @@ impl<M: Clone, K, C, F: Clone, R: Clone, P: Clone> Clone for Pool<M, K, C, F, R,
     }
 }
 
-impl<M, K, C, F, R, P> fmt::Debug for Pool<M, K, C, F, R, P> {
+impl<M, K, F, R, P, W> fmt::Debug for Pool<M, K, F, R, P, W>
+where
+    M: Connector<K, Error: Into<BoxError>>,
+    K: Send + 'static,
+{
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pool")
             .field("pool", &self.pool)

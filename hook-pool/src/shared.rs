@@ -1,30 +1,43 @@
-use std::{fmt, hash::Hash, sync::Arc};
+use std::{
+    fmt,
+    panic::Location,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    task::Context,
+    time::Instant,
+};
 
-use hook_monitor::{Clock, Histogram, Reason, Rejected};
+use hook_monitor::{Clock, Histogram, Reason};
 
 use crate::{
+    aftermath::Aftermath,
     config::{Config, Limits},
-    lease::{Home, Place, Pooled, Slot},
-    shelf::{Aftermath, Turn},
-    shelves::Shelves,
-    sync::Mutex,
+    connector::Key,
+    dial::Begin,
+    entry::{Closing, Entry},
+    error::Refusal,
+    lease::{InCheck, Pooled},
+    place::Place,
+    shelves::{Shelves, Start, Turn},
+    sync::{AtomicBool, Mutex},
 };
 
 /// What the clones of a pool, its handles and its connections have in common.
-pub(crate) struct Shared<K, C> {
-    shelves: Mutex<Shelves<K, C>>,
+pub(crate) struct Shared<K, C, E> {
+    shelves: Mutex<Shelves<K, C, E>>,
+    /// Somebody has been in line of late: the short way is not tried before the long one. Says nothing for sure.
+    busy: AtomicBool,
     pub(crate) waits: Histogram,
+    pub(crate) uses: Histogram,
     pub(crate) connects: Histogram,
 }
 
-impl<K, C> Shared<K, C> {
-    fn new(max: usize) -> Self
-    where
-        K: Hash + Eq,
-    {
+impl<K, C, E> Shared<K, C, E> {
+    fn new(max: usize) -> Self {
         Self {
-            shelves: Mutex::new(Shelves::new(Limits::new(max))),
+            shelves: Mutex::new(Shelves::new(Limits::new(max), Clock::tokio().now())),
+            busy: AtomicBool::new(false),
             waits: Histogram::new(),
+            uses: Histogram::new(),
             connects: Histogram::new(),
         }
     }
@@ -34,8 +47,8 @@ impl<K, C> Shared<K, C> {
     #[inline]
     pub(crate) fn step<R>(
         &self,
-        step: impl FnOnce(&mut Shelves<K, C>, &mut Aftermath<K, C>) -> R,
-    ) -> (R, Aftermath<K, C>) {
+        step: impl FnOnce(&mut Shelves<K, C, E>, &mut Aftermath<K, C, E>) -> R,
+    ) -> (R, Aftermath<K, C, E>) {
         let mut after = Aftermath::new();
         let result = step(&mut self.shelves.lock(), &mut after);
         (result, after)
@@ -43,7 +56,10 @@ impl<K, C> Shared<K, C> {
 
     /// Does `step`, which takes nothing, under the lock, and what follows from it after the lock.
     #[inline]
-    pub(crate) fn with<R>(&self, step: impl FnOnce(&mut Shelves<K, C>, &mut Aftermath<K, C>) -> R) -> R {
+    pub(crate) fn with<R>(
+        &self,
+        step: impl FnOnce(&mut Shelves<K, C, E>, &mut Aftermath<K, C, E>) -> R,
+    ) -> R {
         let (result, after) = self.step(step);
         after.happen();
         result
@@ -52,35 +68,122 @@ impl<K, C> Shared<K, C> {
     pub(crate) fn close(&self) {
         self.with(Shelves::close);
     }
+
+    /// Closes a connection that counts as used, and gives its slot back.
+    pub(crate) fn close_used(&self, entry: Box<Entry<C>>, why: Closing) {
+        /// Gives the slot back, even if dropping the connection panics.
+        struct Emptied<'a, K, C, E> {
+            shared: &'a Shared<K, C, E>,
+            shelf: usize,
+            watched: Option<usize>,
+            why: Closing,
+        }
+        impl<K, C, E> Drop for Emptied<'_, K, C, E> {
+            fn drop(&mut self) {
+                self.shared.with(|shelves, after| {
+                    shelves.forget_used(self.shelf, self.watched, Some(self.why), after);
+                });
+            }
+        }
+        // First the connection, then the slot: a server that counts never sees one too many.
+        let _slot = Emptied {
+            shared: self,
+            shelf: entry.shelf,
+            watched: entry.watched,
+            why,
+        };
+        drop(entry);
+    }
+}
+
+/// Where a connection belongs, for whoever does not care about keys and errors.
+pub(crate) trait Home<C>: Send + Sync {
+    /// A used connection comes back, fit for use.
+    fn give_back(&self, entry: Box<Entry<C>>);
+    /// A used connection is to be closed.
+    fn close(&self, entry: Box<Entry<C>>, why: Closing);
+    /// A used connection belongs to somebody else now.
+    fn forget(&self, shelf: usize, watched: Option<usize>);
+}
+
+impl<K, C, E> Home<C> for Shared<K, C, E>
+where
+    K: Send + Sync,
+    C: Send,
+    E: Send + Sync,
+{
+    #[inline]
+    fn give_back(&self, entry: Box<Entry<C>>) {
+        let (weight, taken_at) = (entry.weight, entry.taken_at);
+        let now = (weight > 0).then(|| entry.clock.now());
+        if self.is_busy() {
+            self.hand_on(entry, now);
+        } else if let Err(entry) = { self.shelves.lock().rest(entry, now) } {
+            self.hand_on(entry, now);
+        }
+        if let Some(now) = now {
+            self.uses
+                .record_n(now.saturating_duration_since(taken_at), weight);
+        }
+    }
+
+    fn close(&self, entry: Box<Entry<C>>, why: Closing) {
+        self.close_used(entry, why);
+    }
+
+    fn forget(&self, shelf: usize, watched: Option<usize>) {
+        self.with(|shelves, after| shelves.forget_used(shelf, watched, None, after));
+    }
+}
+
+impl<K, C, E> Shared<K, C, E> {
+    #[inline(never)]
+    fn hand_on(&self, entry: Box<Entry<C>>, now: Option<Instant>) {
+        let id = entry.shelf;
+        let (closing, busy) = self.with(|shelves, after| {
+            let closing = shelves.give_back(entry, now, after);
+            (closing, shelves.shelf(id).waiting() > 0)
+        });
+        if !busy {
+            self.busy.store(false, Relaxed);
+        }
+        if let Some((entry, why)) = closing {
+            self.close_used(entry, why);
+        }
+    }
+
+    #[inline]
+    fn is_busy(&self) -> bool {
+        self.busy.load(Relaxed)
+    }
 }
 
 /// Closes the pool when the last one who could ask it for a connection is gone.
-struct Owner<K, C>(Arc<Shared<K, C>>);
+struct Owner<K, C, E>(Arc<Shared<K, C, E>>);
 
-impl<K, C> Drop for Owner<K, C> {
+impl<K, C, E> Drop for Owner<K, C, E> {
     fn drop(&mut self) {
         self.0.close();
     }
 }
 
 /// A pool but for its connector: what a layer and a pool both hold.
-pub(crate) struct Core<K, C> {
-    owner: Arc<Owner<K, C>>,
+pub(crate) struct Core<K, C, E> {
+    owner: Arc<Owner<K, C, E>>,
     pub(crate) config: Config,
 }
 
-/// What somebody who asked has got.
-pub(crate) enum Served<K, C> {
-    Connection(Pooled<C, K>),
-    Slot(Slot<K, C>),
-    Place(Place<K, C>),
+/// What somebody who asked has got. It gives itself back when dropped.
+pub(crate) enum Asked<K, C, E> {
+    Connection(Pooled<C>),
+    Unchecked(InCheck<K, C, E>),
+    /// A place in line, and the connects to be begun.
+    Place(Place<K, C, E>, Option<Begin<K, C, E>>),
+    Refused(Refusal<E>),
 }
 
-impl<K, C> Core<K, C> {
-    pub(crate) fn new(max: usize) -> Self
-    where
-        K: Hash + Eq,
-    {
+impl<K, C, E> Core<K, C, E> {
+    pub(crate) fn new(max: usize) -> Self {
         Self {
             owner: Arc::new(Owner(Arc::new(Shared::new(max)))),
             config: Config::new(),
@@ -88,7 +191,7 @@ impl<K, C> Core<K, C> {
     }
 
     #[inline]
-    pub(crate) fn shared(&self) -> &Arc<Shared<K, C>> {
+    pub(crate) fn shared(&self) -> &Arc<Shared<K, C, E>> {
         &self.owner.0
     }
 
@@ -96,62 +199,129 @@ impl<K, C> Core<K, C> {
     pub(crate) fn clock(&self) -> &Clock {
         &self.config.clock
     }
+}
 
-    /// Asks for a connection for `key`. Whatever is got gives itself back when dropped.
+impl<K, C, E> Core<K, C, E>
+where
+    K: Key,
+    C: Send + 'static,
+    E: Send + Sync + 'static,
+{
+    /// The idle connection for `key`, if there is one that is good as it is at `now`.
     #[inline]
-    pub(crate) fn ask(&self, key: &K) -> Result<Served<K, C>, Rejected>
-    where
-        K: Hash + Eq + Clone,
-    {
-        let now = self.config.clock.now();
-        let (known, after) = self.shared().step(|shelves, after| {
+    pub(crate) fn take(
+        &self,
+        key: &K,
+        now: Instant,
+        from: Option<&'static Location<'static>>,
+    ) -> Option<Pooled<C>> {
+        if self.shared().is_busy() {
+            return None;
+        }
+        let entry = self.shared().shelves.lock().take(key, now, from)?;
+        Some(Pooled::new(self.shared().clone(), entry))
+    }
+
+    /// Asks for a connection for `key`. `cx` is there if somebody is about to wait.
+    pub(crate) fn ask(
+        &self,
+        key: &K,
+        now: Instant,
+        from: Option<&'static Location<'static>>,
+        cx: Option<&Context<'_>>,
+    ) -> Asked<K, C, E> {
+        let shared = self.shared();
+        let mut waker = cx.map(|cx| cx.waker().clone());
+        let (known, after) = shared.step(|shelves, after| {
             if shelves.is_closed() {
-                return Some(Err(Rejected::new(Reason::PoolClosed)));
+                return Some((0, Turn::Closed, None));
             }
             let id = shelves.find(key)?;
-            Some(shelves.ask(id, now, after).map(|turn| (id, turn)))
+            let turn = shelves.ask(id, now, from, false, &mut waker, after);
+            let start = shelves.start_for(&turn, id, now, after);
+            Some((id, turn, start))
         });
-        if let Some(asked) = known {
-            let served = asked.and_then(|(id, turn)| self.serve(id, turn));
+        if let Some((id, turn, start)) = known {
+            let asked = self.accept(id, turn, start, cx.is_some(), now);
             after.happen();
-            return served;
+            drop(waker);
+            return asked;
         }
         // Cloning a key is the user's code: not under the lock.
         let key = Arc::new(key.clone());
-        let (asked, after) = self.shared().step(|shelves, after| {
+        let ((id, turn, start), after) = shared.step(|shelves, after| {
             // It may have been closed in between.
             if shelves.is_closed() {
-                return Err(Rejected::new(Reason::PoolClosed));
+                return (0, Turn::Closed, None);
             }
-            let id = shelves.find_or_add(&key, after)?;
-            shelves.ask(id, now, after).map(|turn| (id, turn))
+            match shelves.find_or_add(&key, after) {
+                Ok(id) => {
+                    let turn = shelves.ask(id, now, from, false, &mut waker, after);
+                    let start = shelves.start_for(&turn, id, now, after);
+                    (id, turn, start)
+                }
+                Err(turn) => (0, turn, None),
+            }
         });
-        let served = asked.and_then(|(id, turn)| self.serve(id, turn));
+        let asked = self.accept(id, turn, start, cx.is_some(), now);
         after.happen();
         // Somebody else may have brought the same key meanwhile; then this drops it.
-        drop(key);
-        served
+        drop((key, waker));
+        asked
+    }
+
+    /// Asks for another connection in place of one that has failed its check, without losing the turn.
+    pub(crate) fn ask_again(
+        &self,
+        unfit: InCheck<K, C, E>,
+        from: Option<&'static Location<'static>>,
+        cx: &Context<'_>,
+    ) -> Asked<K, C, E> {
+        let now = self.config.clock.now();
+        let mut waker = Some(cx.waker().clone());
+        let (shelf, slot) = unfit.empty();
+        let ((turn, start), after) = self.shared().step(|shelves, after| {
+            slot.give_back(shelves, after);
+            let turn = shelves.ask(shelf, now, from, true, &mut waker, after);
+            let start = shelves.start_for(&turn, shelf, now, after);
+            (turn, start)
+        });
+        let asked = self.accept(shelf, turn, start, true, now);
+        after.happen();
+        drop(waker);
+        asked
     }
 
     /// Puts what shelf `id` gave into the guard that gives it back.
-    #[inline]
-    fn serve(&self, id: usize, turn: Turn<C>) -> Result<Served<K, C>, Rejected> {
-        let home = Home {
-            shared: self.shared().clone(),
-            shelf: id,
-            clock: self.config.clock,
-        };
+    fn accept(
+        &self,
+        id: usize,
+        turn: Turn<C, E>,
+        start: Option<Start>,
+        awaited: bool,
+        now: Instant,
+    ) -> Asked<K, C, E> {
+        let shared = self.shared();
         match turn {
-            Turn::Connection(connection) => Ok(Served::Connection(Pooled::new(home, connection))),
-            Turn::Slot => Ok(Served::Slot(Slot::new(home))),
-            Turn::Wait(place) => Ok(Served::Place(Place::new(home, place))),
-            Turn::Full { waiting } => Err(Rejected::new(Reason::PoolQueueFull { waiting })),
+            Turn::Connection(entry) => Asked::Connection(Pooled::new(shared.clone(), entry)),
+            Turn::Unchecked(entry) => Asked::Unchecked(InCheck::new(shared.clone(), entry)),
+            Turn::Wait(number) => {
+                if !shared.is_busy() {
+                    shared.busy.store(true, Relaxed);
+                }
+                let begin = start.map(|start| Begin::new(shared, start));
+                Asked::Place(Place::new(shared.clone(), id, number, now, awaited), begin)
+            }
+            Turn::Failed(cause, left) => Asked::Refused(Refusal::Failed(cause, left)),
+            Turn::Full { waiting } => Asked::Refused(Refusal::of(Reason::PoolQueueFull { waiting })),
+            Turn::TooManyKeys { keys } => Asked::Refused(Refusal::of(Reason::TooManyKeys { keys })),
+            Turn::Closed => Asked::Refused(Refusal::of(Reason::PoolClosed)),
         }
     }
 }
 
 // By hand: none of these needs `K: Clone` or `C: Debug`.
-impl<K, C> Clone for Core<K, C> {
+impl<K, C, E> Clone for Core<K, C, E> {
     fn clone(&self) -> Self {
         Self {
             owner: self.owner.clone(),
@@ -160,14 +330,15 @@ impl<K, C> Clone for Core<K, C> {
     }
 }
 
-impl<K, C> fmt::Debug for Core<K, C> {
+impl<K, C, E> fmt::Debug for Core<K, C, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (limits, levels) = self
+        let (limits, hooks, levels) = self
             .shared()
-            .with(|shelves, _| (shelves.limits, shelves.levels()));
+            .with(|shelves, _| (shelves.limits, format!("{:?}", shelves.hooks), shelves.levels()));
         f.debug_struct("Core")
             .field("config", &self.config)
             .field("limits", &limits)
+            .field("hooks", &format_args!("{hooks}"))
             .field("levels", &levels)
             .finish()
     }

@@ -1,165 +1,207 @@
-//! The connections to one place, and who waits for them.
+//! The connections to one place, who waits for them, and who opens them.
 //!
 //! Pure transitions: no clock, no lock, no waker called, no connection dropped in here. What has to
 //! happen once the lock is gone is left in an [`Aftermath`].
 //!
 //! Invariants, at every return:
 //!
-//! - `idle + used + connecting <= max`
-//! - while somebody stands in line, nothing is idle and no slot is free: whatever comes free is handed
-//!   to the first in line in the same step. So nobody can be overtaken and no wake-up can be lost.
-//! - what was handed to a waiter counts as used (a connection) or connecting (a slot) from then on,
-//!   whether the waiter has come for it or not.
+//! - `idle + used + connecting <= max`, unless `max` was lowered meanwhile; then the excess goes as it comes back
+//! - while somebody stands in line, nothing is idle: whatever comes back or is opened is handed to the first in
+//!   line in the same step. So nobody can be overtaken and no wake-up can be lost.
+//! - what was handed to a waiter counts as used from then on, whether the waiter has come for it or not.
+//! - connects belong to nobody in line; there are never more of them than are wanted at the moment they begin.
 
 use std::{
     collections::VecDeque,
     mem,
-    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     sync::Arc,
     task::Waker,
-    thread,
     time::{Duration, Instant},
 };
 
-use crate::{config::Limits, line::Line};
+use crate::{aftermath::Aftermath, config::Limits, entry::Entry, line::Line};
 
-/// An open connection, and what is known about it.
+/// Why no connection could be opened.
 #[derive(Debug)]
-pub(crate) struct Connection<C> {
-    pub(crate) inner: C,
-    pub(crate) born: Instant,
-    pub(crate) uses: u64,
+pub(crate) enum Cause<E> {
+    Error(Arc<E>),
+    TimedOut { after: Duration },
+    Panicked,
 }
 
-#[derive(Debug)]
-struct Idle<C> {
-    connection: Connection<C>,
-    since: Instant,
+impl<E> Clone for Cause<E> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Error(err) => Self::Error(err.clone()),
+            Self::TimedOut { after } => Self::TimedOut { after: *after },
+            Self::Panicked => Self::Panicked,
+        }
+    }
 }
 
 /// What a waiter is given.
 #[derive(Debug)]
-pub(crate) enum Grant<C> {
-    Connection(Connection<C>),
-    /// The right to open a connection.
-    Slot,
+pub(crate) enum Grant<C, E> {
+    Connection(Box<Entry<C>>),
+    /// Nothing can serve it: this is why, and how long nothing will be tried.
+    Failed(Cause<E>, Duration),
     Closed,
 }
 
-/// What somebody who asks gets at once.
+/// Since the last connect failed.
 #[derive(Debug)]
-pub(crate) enum Turn<C> {
-    Connection(Connection<C>),
-    Slot,
-    /// A place in line, by its number.
-    Wait(usize),
-    Full {
-        waiting: usize,
-    },
-}
-
-/// How much there is on a shelf.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Hold {
-    /// Something is used or being opened, or somebody waits.
-    Busy,
-    /// Idle connections and nothing else.
-    Resting,
-    Bare,
+pub(crate) struct Trouble<E> {
+    pub(crate) cause: Cause<E>,
+    /// In a row.
+    pub(crate) failures: u32,
+    /// Nothing is tried before.
+    pub(crate) retry_at: Instant,
 }
 
 #[derive(Debug)]
-struct Waiter<C> {
-    waker: Option<Waker>,
-    grant: Option<Grant<C>>,
+pub(crate) struct Waiter<C, E> {
+    pub(crate) waker: Option<Waker>,
+    grant: Option<Grant<C, E>>,
+    /// Who came first, over all shelves.
+    ticket: u64,
+    /// Whether somebody is behind it: a future that nobody polls is in nobody's way.
+    polled: bool,
 }
 
 /// See the top of the file.
 #[derive(Debug)]
-pub(crate) struct Shelf<C> {
+pub(crate) struct Shelf<C, E> {
     /// In the order they came back: taken from the back, expired from the front.
-    idle: VecDeque<Idle<C>>,
-    used: usize,
-    connecting: usize,
+    pub(crate) idle: VecDeque<Box<Entry<C>>>,
+    pub(crate) used: usize,
     /// Those in line, and those who were served and have not come for it yet.
-    waiters: Line<Waiter<C>>,
+    pub(crate) line: Line<Waiter<C, E>>,
+    /// Connects under way, each with the waker of its task.
+    pub(crate) dials: Line<Option<Waker>>,
+    pub(crate) trouble: Option<Trouble<E>>,
+    /// The waker of the one task that waits to try again, if there is one.
+    pub(crate) prober: Option<Option<Waker>>,
+    /// How many connects may be under way: one after a failure, one more after each success.
+    ramp: usize,
+    /// Open connections somebody wants there to be, apart from those in line.
+    pub(crate) floor: usize,
+    pub(crate) warmers: usize,
+    /// Connections to be opened for those that are about to retire.
+    pub(crate) replacing: usize,
+    /// The number of the last time anybody asked.
+    pub(crate) last_asked: u64,
 }
 
-impl<C> Shelf<C> {
-    pub(crate) fn new() -> Self {
+impl<C, E> Shelf<C, E> {
+    pub(crate) const fn new() -> Self {
         Self {
             idle: VecDeque::new(),
             used: 0,
-            connecting: 0,
-            waiters: Line::new(),
+            line: Line::new(),
+            dials: Line::new(),
+            trouble: None,
+            prober: None,
+            ramp: usize::MAX,
+            floor: 0,
+            warmers: 0,
+            replacing: 0,
+            last_asked: 0,
         }
     }
 
-    /// Somebody asks for a connection.
     #[inline]
-    pub(crate) fn ask(&mut self, limits: &Limits) -> Turn<C> {
-        let waiting = self.waiters.standing();
-        if waiting == 0 {
-            if let Some(idle) = self.idle.pop_back() {
-                self.used += 1;
-                return Turn::Connection(idle.connection);
-            }
-            if self.size() < limits.max {
-                self.connecting += 1;
-                return Turn::Slot;
-            }
-        }
-        if waiting >= limits.max_waiting {
-            return Turn::Full { waiting };
-        }
-        let place = self.waiters.insert(Waiter {
-            waker: None,
+    pub(crate) fn connecting(&self) -> usize {
+        self.dials.occupied()
+    }
+
+    #[inline]
+    pub(crate) fn waiting(&self) -> usize {
+        self.line.standing()
+    }
+
+    /// Those in line for whom no connect is under way.
+    pub(crate) fn parked(&self) -> usize {
+        self.waiting().saturating_sub(self.connecting())
+    }
+
+    #[inline]
+    pub(crate) fn size(&self) -> usize {
+        self.idle.len() + self.used + self.connecting()
+    }
+
+    /// Nothing on it, nobody there, nothing under way.
+    pub(crate) fn is_bare(&self) -> bool {
+        self.size() == 0 && self.line.occupied() == 0 && self.prober.is_none() && self.warmers == 0
+    }
+
+    /// Idle connections and nothing else.
+    pub(crate) fn is_resting(&self) -> bool {
+        self.used == 0
+            && self.connecting() == 0
+            && self.line.occupied() == 0
+            && self.prober.is_none()
+            && self.warmers == 0
+    }
+
+    /// Nothing that is here or under way could come to whoever waits.
+    pub(crate) fn is_stranded(&self) -> bool {
+        self.size() == 0
+    }
+
+    /// How many connects would be of use now, were there room for them in all.
+    pub(crate) fn wanted(&self, limits: &Limits) -> usize {
+        let idle = limits.min_idle.saturating_sub(self.idle.len());
+        let floor = self.floor.saturating_sub(self.idle.len() + self.used);
+        // Where somebody waits nothing is idle, so the rest is wanted on top.
+        let need = (self.waiting() + self.replacing + idle.max(floor)).saturating_sub(self.connecting());
+        let may = limits
+            .max_connecting
+            .min(self.ramp)
+            .saturating_sub(self.connecting());
+        need.min(may).min(limits.max.saturating_sub(self.size()))
+    }
+
+    /// Whether somebody in line would get a connect of its own, were there room for it in all.
+    pub(crate) fn is_hungry(&self, limits: &Limits) -> bool {
+        let polled = |place| self.line.get(place).is_some_and(|waiter| waiter.polled);
+        self.parked() > 0
+            && self.prober.is_none()
+            && self.wanted(limits) > 0
+            && self.line.in_line().any(polled)
+    }
+
+    /// Whether whoever asks now can only be told what went wrong last time.
+    pub(crate) fn refuses(&self, now: Instant) -> Option<(Cause<E>, Duration)> {
+        let trouble = self.trouble.as_ref()?;
+        let left = trouble.retry_at.saturating_duration_since(now);
+        (self.is_stranded() && !left.is_zero()).then(|| (trouble.cause.clone(), left))
+    }
+
+    pub(crate) fn first_ticket(&self) -> Option<u64> {
+        Some(self.line.get(self.line.first()?)?.ticket)
+    }
+
+    /// Steps into the line; to its front if this one was there before.
+    pub(crate) fn join(&mut self, waker: Option<Waker>, ticket: u64, front: bool) -> usize {
+        let place = self.line.insert(Waiter {
+            polled: waker.is_some(),
+            waker,
             grant: None,
+            ticket,
         });
-        self.waiters.join(place);
-        Turn::Wait(place)
-    }
-
-    /// A used connection comes back, fit for use.
-    #[inline]
-    pub(crate) fn give_back<K>(
-        &mut self,
-        connection: Connection<C>,
-        now: Instant,
-        after: &mut Aftermath<K, C>,
-    ) {
-        if self.waiters.standing() > 0 {
-            return self.serve(Grant::Connection(connection), after);
+        if front {
+            self.line.join_front(place);
+        } else {
+            self.line.join(place);
         }
-        self.used -= 1;
-        self.idle.push_back(Idle {
-            connection,
-            since: now,
-        });
-    }
-
-    /// A used connection is gone, or belongs to somebody else now.
-    pub(crate) fn forget_used<K>(&mut self, limits: &Limits, after: &mut Aftermath<K, C>) {
-        self.used -= 1;
-        self.hand_on_slot(limits, after);
-    }
-
-    /// A slot comes back without a connection.
-    pub(crate) fn free_slot<K>(&mut self, limits: &Limits, after: &mut Aftermath<K, C>) {
-        self.connecting -= 1;
-        self.hand_on_slot(limits, after);
-    }
-
-    /// A slot has become a connection, which is used at once.
-    pub(crate) fn fill_slot(&mut self) {
-        self.connecting -= 1;
-        self.used += 1;
+        place
     }
 
     /// A waiter looks whether it was served, and leaves its waker (taking the old one) if not.
-    pub(crate) fn pick_up(&mut self, place: usize, waker: &mut Option<Waker>) -> Option<Grant<C>> {
-        let waiter = self.waiters.get_mut(place)?;
+    pub(crate) fn pick_up(&mut self, place: usize, waker: &mut Option<Waker>) -> Option<Grant<C, E>> {
+        let waiter = self.line.get_mut(place)?;
         if waiter.grant.is_none() {
+            waiter.polled = true;
             mem::swap(&mut waiter.waker, waker);
             return None;
         }
@@ -167,163 +209,120 @@ impl<C> Shelf<C> {
         self.leave(place, &mut None)
     }
 
+    /// A waiter that was served takes what it was given.
+    #[inline]
+    pub(crate) fn take_turn(&mut self, place: usize) -> Option<Grant<C, E>> {
+        self.line.get(place).filter(|waiter| waiter.grant.is_some())?;
+        // Its waker went when it was served.
+        self.leave(place, &mut None)
+    }
+
     /// A waiter goes, with what it was given if it was served; its waker goes with it.
-    pub(crate) fn leave(&mut self, place: usize, waker: &mut Option<Waker>) -> Option<Grant<C>> {
-        let waiter = self.waiters.remove(place)?;
+    pub(crate) fn leave(&mut self, place: usize, waker: &mut Option<Waker>) -> Option<Grant<C, E>> {
+        let waiter = self.line.remove(place)?;
         *waker = waiter.waker;
         waiter.grant
     }
 
-    /// Takes out whatever has been idle for `timeout` or longer, and says how many that were.
-    #[inline]
-    pub(crate) fn expire<K>(
+    /// Gives `grant` to the first in line, if anybody is.
+    pub(crate) fn serve<K>(
         &mut self,
-        timeout: Duration,
-        now: Instant,
-        after: &mut Aftermath<K, C>,
-    ) -> usize {
-        let mut expired = 0;
-        while let Some(oldest) = self.idle.front() {
-            if now.saturating_duration_since(oldest.since) < timeout {
-                break;
-            }
-            after
-                .connections
-                .extend(self.idle.pop_front().map(|idle| idle.connection));
-            expired += 1;
-        }
-        expired
-    }
-
-    /// Takes out everything idle, and says how many that were.
-    pub(crate) fn clear<K>(&mut self, after: &mut Aftermath<K, C>) -> usize {
-        let idle = mem::take(&mut self.idle);
-        let cleared = idle.len();
-        after
-            .connections
-            .extend(idle.into_iter().map(|idle| idle.connection));
-        cleared
-    }
-
-    /// Tells everybody in line that it was in vain.
-    pub(crate) fn turn_away<K>(&mut self, after: &mut Aftermath<K, C>) {
-        while self.waiters.standing() > 0 {
-            self.serve(Grant::Closed, after);
-        }
-    }
-
-    #[inline]
-    pub(crate) fn hold(&self) -> Hold {
-        if self.used + self.connecting > 0 || !self.waiters.is_vacant() {
-            Hold::Busy
-        } else if self.idle.is_empty() {
-            Hold::Bare
-        } else {
-            Hold::Resting
-        }
-    }
-
-    pub(crate) fn idle(&self) -> usize {
-        self.idle.len()
-    }
-
-    pub(crate) fn used(&self) -> usize {
-        self.used
-    }
-
-    pub(crate) fn connecting(&self) -> usize {
-        self.connecting
-    }
-
-    pub(crate) fn waiting(&self) -> usize {
-        self.waiters.standing()
-    }
-
-    fn size(&self) -> usize {
-        self.idle.len() + self.used + self.connecting
-    }
-
-    fn hand_on_slot<K>(&mut self, limits: &Limits, after: &mut Aftermath<K, C>) {
-        if self.waiters.standing() > 0 && self.size() < limits.max {
-            self.connecting += 1;
-            self.serve(Grant::Slot, after);
-        }
-    }
-
-    /// Gives `grant` to the first in line.
-    fn serve<K>(&mut self, grant: Grant<C>, after: &mut Aftermath<K, C>) {
-        let Some(place) = self.waiters.first() else {
-            return;
+        grant: Grant<C, E>,
+        after: &mut Aftermath<K, C, E>,
+    ) -> Option<Grant<C, E>> {
+        let Some(place) = self.line.first() else {
+            return Some(grant);
         };
-        self.waiters.leave(place);
-        if let Some(waiter) = self.waiters.get_mut(place) {
+        self.line.leave(place);
+        if let Some(waiter) = self.line.get_mut(place) {
             waiter.grant = Some(grant);
             after.wake(waiter.waker.take());
         }
+        None
     }
-}
 
-/// What is left to do once the lock is gone: it all runs somebody else's code.
-///
-/// It happens at the latest when this is dropped, so that a panic costs nobody the wake-up.
-#[derive(Debug)]
-#[must_use = "what is taken has to be guarded before this happens"]
-pub(crate) struct Aftermath<K, C> {
-    // Nearly always there is one to wake or none: that costs no vector.
-    waker: Option<Waker>,
-    wakers: Vec<Waker>,
-    pub(crate) connections: Vec<Connection<C>>,
-    pub(crate) keys: Vec<Arc<K>>,
-}
-
-impl<K, C> Aftermath<K, C> {
-    #[inline]
-    pub(crate) const fn new() -> Self {
-        Self {
-            waker: None,
-            wakers: Vec::new(),
-            connections: Vec::new(),
-            keys: Vec::new(),
+    /// Tells everybody in line that it was in vain.
+    pub(crate) fn turn_away<K>(
+        &mut self,
+        mut grant: impl FnMut() -> Grant<C, E>,
+        after: &mut Aftermath<K, C, E>,
+    ) {
+        while self.waiting() > 0 {
+            let _served = self.serve(grant(), after);
         }
     }
 
-    fn wake(&mut self, waker: Option<Waker>) {
-        match self.waker {
-            None => self.waker = waker,
-            Some(_) => self.wakers.extend(waker),
-        }
+    /// Wakes somebody in line, who then begins what connects are wanted. Whoever is woken and goes instead passes
+    /// that on when it leaves.
+    pub(crate) fn nudge<K>(&mut self, after: &mut Aftermath<K, C, E>) -> bool {
+        let awaited = self
+            .line
+            .in_line()
+            .find(|place| self.line.get(*place).is_some_and(|waiter| waiter.waker.is_some()));
+        let Some(waiter) = awaited.and_then(|place| self.line.get_mut(place)) else {
+            return false;
+        };
+        after.wake(waiter.waker.take());
+        true
     }
 
-    /// Wakes who is to be woken, in order, and drops what is to be dropped.
-    #[inline]
-    pub(crate) fn happen(self) {
-        drop(self);
+    /// A connect has succeeded: all is well, and one more may be under way; so every round doubles them.
+    pub(crate) fn recover<K>(&mut self, after: &mut Aftermath<K, C, E>) {
+        self.ramp = self.ramp.saturating_add(1);
+        after.discard_cause(self.trouble.take().map(|trouble| trouble.cause));
     }
 
-    /// Wakes all, also those behind a waker that panics; passes the first panic on after that.
-    fn wake_all(&mut self, first: Waker) {
-        let mut panicked = None;
-        for waker in std::iter::once(first).chain(mem::take(&mut self.wakers)) {
-            // Nobody looks at a waker again after it was called.
-            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
-                panicked.get_or_insert(panic);
+    /// A connect has failed. `delay` is asked for the time to wait after so many failures in a row.
+    pub(crate) fn suffer<K>(
+        &mut self,
+        cause: Cause<E>,
+        now: Instant,
+        delay: impl FnOnce(u32) -> Duration,
+        after: &mut Aftermath<K, C, E>,
+    ) {
+        self.ramp = 1;
+        self.replacing = 0;
+        let before = self.trouble.take();
+        let (failures, retry_at) = match &before {
+            // One of several that were under way together: that is one failure.
+            Some(trouble) if now < trouble.retry_at => (trouble.failures, trouble.retry_at),
+            _ => {
+                let failures = before.as_ref().map_or(0, |trouble| trouble.failures) + 1;
+                (failures, now + delay(failures))
+            }
+        };
+        self.trouble = Some(Trouble {
+            cause,
+            failures,
+            retry_at,
+        });
+        after.discard_cause(before.map(|trouble| trouble.cause));
+    }
+
+    /// Puts a connection among the idle ones, where it belongs by the time it has been idle since.
+    pub(crate) fn rest(&mut self, entry: Box<Entry<C>>) {
+        let since = entry.idle_since;
+        let older = self.idle.iter().rev().take_while(|idle| idle.idle_since > since);
+        let at = self.idle.len() - older.count();
+        self.idle.insert(at, entry);
+    }
+
+    /// Takes out whatever `gone` says, but keeps `at_least` of those there are.
+    pub(crate) fn remove_idle(
+        &mut self,
+        at_least: usize,
+        mut gone: impl FnMut(&Entry<C>) -> bool,
+        mut into: impl FnMut(Box<Entry<C>>),
+    ) -> usize {
+        let (mut at, mut removed) = (0, 0);
+        while at < self.idle.len() && self.idle.len() > at_least {
+            if gone(&self.idle[at]) {
+                self.idle.remove(at).into_iter().for_each(&mut into);
+                removed += 1;
+            } else {
+                at += 1;
             }
         }
-        // A second panic would end the process.
-        if let Some(panic) = panicked.filter(|_| !thread::panicking()) {
-            resume_unwind(panic);
-        }
+        removed
     }
 }
-
-impl<K, C> Drop for Aftermath<K, C> {
-    #[inline]
-    fn drop(&mut self) {
-        if let Some(first) = self.waker.take() {
-            self.wake_all(first);
-        }
-    }
-}
-
-#[cfg(all(test, not(loom)))]
-mod tests;

@@ -1,7 +1,11 @@
-//! The one lock of this crate, or loom's double of it when a model is checked.
+//! The one lock of this crate and its one hint, or loom's double of it when a model is checked.
 
 #[cfg(loom)]
+pub(crate) use loom::sync::atomic::AtomicBool;
+#[cfg(loom)]
 use loom::sync::{Mutex as Inner, MutexGuard};
+#[cfg(not(loom))]
+pub(crate) use std::sync::atomic::AtomicBool;
 #[cfg(not(loom))]
 use std::sync::{Mutex as Inner, MutexGuard};
 

@@ -108,7 +108,7 @@ async fn one_pool_serves_all_routes_and_requests_of_a_router() {
 #[tokio::test(start_paused = true)]
 async fn handlers_share_a_pool_as_state() {
     type Dial = fn(()) -> std::future::Ready<Result<u8, Infallible>>;
-    type Connections = ConnectionPool<tower::util::ServiceFn<Dial>, (), u8>;
+    type Connections = ConnectionPool<tower::util::ServiceFn<Dial>, ()>;
 
     async fn uses(State(pool): State<Connections>) -> Result<String, (StatusCode, String)> {
         match pool.get(&()).await {

@@ -4,6 +4,7 @@ mod support;
 
 use std::{
     convert::Infallible,
+    error::Error,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::SeqCst},
@@ -13,7 +14,7 @@ use std::{
 
 use futures::future::join_all;
 use hook_monitor::{BoxError, OnReject, Reason, Rejected};
-use hook_pool::PoolLayer;
+use hook_pool::{ConnectError, PoolLayer};
 use support::{Conn, Dialler, How, Refused, ms};
 use tower::{Layer, Service, ServiceBuilder, ServiceExt};
 
@@ -90,7 +91,7 @@ async fn two_services_of_one_layer_share_connections_and_limits() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_service_dials_with_its_own_connector() {
+async fn each_service_dials_with_its_own_connector_for_those_who_ask() {
     let layer = PoolLayer::new(2);
     let (one, two) = (Dialler::default(), Dialler::default());
     let first = layer.layer(one.clone());
@@ -167,7 +168,12 @@ async fn refusals_and_errors_can_be_found_by_type_in_the_boxed_error() {
         .layer(dialler.clone());
 
     let err = client.clone().oneshot(Ask::Who).await.unwrap_err();
-    assert!(err.is::<Refused>());
+    let rejected = Rejected::find(&*err).unwrap();
+    assert_eq!(rejected.reason(), Reason::ConnectFailed);
+    assert!(rejected.retry_after().is_some_and(|delay| delay <= ms(50)));
+    let cause = rejected.source().unwrap().downcast_ref::<ConnectError>();
+    assert!(cause.unwrap().get_ref().is::<Refused>());
+    tokio::time::advance(ms(50)).await;
     let err = client.clone().oneshot(Ask::Who).await.unwrap_err();
     let after = ms(10);
     assert_eq!(
@@ -238,7 +244,7 @@ async fn an_answer_to_refusals_leaves_the_error_type_alone() {
 async fn a_policy_of_ones_own_unifies_two_error_types() {
     #[derive(Debug)]
     enum Mine {
-        Refused,
+        Call,
         Pool(Reason),
     }
     #[derive(Clone)]
@@ -249,19 +255,21 @@ async fn a_policy_of_ones_own_unifies_two_error_types() {
             Err(Mine::Pool(rejected.reason()))
         }
         fn inner(_: Refused) -> Mine {
-            Mine::Refused
+            Mine::Call
         }
     }
     let dialler = Dialler::default().then(How::Refuse).then(How::Hang);
     let layer = PoolLayer::new(1).on_reject(ToMine).connect_timeout(ms(3));
     let client = layer.layer(dialler);
-    assert!(matches!(
-        client.clone().oneshot(Ask::Who).await,
-        Err(Mine::Refused)
-    ));
+    let refused = client.clone().oneshot(Ask::Who).await;
+    assert!(matches!(refused, Err(Mine::Pool(Reason::ConnectFailed))));
+    tokio::time::advance(ms(50)).await;
     let after = ms(3);
     let slow = client.clone().oneshot(Ask::Who).await;
     assert!(matches!(slow, Err(Mine::Pool(reason)) if reason == Reason::ConnectTimeout { after }));
+    tokio::time::advance(ms(100)).await;
+    let failed = client.clone().oneshot(Ask::Fail).await;
+    assert!(matches!(failed, Err(Mine::Call)));
     layer.handle().close();
     let refused = client.oneshot(Ask::Who).await;
     assert!(matches!(refused, Err(Mine::Pool(Reason::PoolClosed))));
@@ -278,6 +286,52 @@ async fn connector_and_connection_may_fail_differently_where_errors_are_boxed() 
         .await
         .unwrap_err();
     assert!(err.is::<Refused>());
+}
+
+/// Is never ready again once `stale`.
+#[derive(Debug)]
+struct Fickle {
+    id: usize,
+    stale: Arc<std::sync::atomic::AtomicBool>,
+}
+
+impl Service<Ask> for Fickle {
+    type Response = usize;
+    type Error = Refused;
+    type Future = std::future::Ready<Result<usize, Refused>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Refused>> {
+        let fresh = self.id > 2 || !self.stale.load(SeqCst);
+        Poll::Ready(if fresh { Ok(()) } else { Err(Refused) })
+    }
+
+    fn call(&mut self, _: Ask) -> Self::Future {
+        std::future::ready(Ok(self.id))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_went_stale_while_idle_costs_the_request_nothing() {
+    let (made, stale) = (Arc::new(AtomicUsize::new(0)), Arc::default());
+    let gone = Arc::clone(&stale);
+    let client = PoolLayer::new(2).layer(tower::service_fn(move |()| {
+        let connection = Fickle {
+            id: made.fetch_add(1, SeqCst) + 1,
+            stale: Arc::clone(&stale),
+        };
+        std::future::ready(Ok::<_, Refused>(connection))
+    }));
+    client.connections().warm_up(&(), 2).await.unwrap();
+    for _ in 0..2 {
+        // Both are used ones by now.
+        drop((
+            client.connections().get(&()).await,
+            client.connections().get(&()).await,
+        ));
+    }
+    gone.store(true, SeqCst);
+    assert_eq!(client.clone().oneshot(Ask::Who).await.unwrap(), 3);
+    assert_eq!(client.handle().stats().closed.broken, 2);
 }
 
 #[test]

@@ -61,12 +61,16 @@ impl Service<()> for Dialler {
 
 /// Every interleaving of at most three preemptions: enough for any race of two steps, and done in seconds.
 fn model(f: impl Fn() + Send + Sync + 'static) {
+    model_with(3, f);
+}
+
+fn model_with(preemptions: usize, f: impl Fn() + Send + Sync + 'static) {
     let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(3);
+    builder.preemption_bound = Some(preemptions);
     builder.check(f);
 }
 
-type Pool = ConnectionPool<Dialler, (), Conn>;
+type Pool = ConnectionPool<Dialler, ()>;
 
 fn pool(dialler: &Dialler) -> Pool {
     ConnectionPool::new(dialler.clone(), 1)
@@ -101,7 +105,8 @@ fn check(pool: Pool, dialler: &Dialler) {
 
 #[test]
 fn a_return_reaches_whoever_waits() {
-    model(|| {
+    // Three threads that all wait: a third preemption takes minutes.
+    model_with(2, || {
         let dialler = Dialler::default();
         let pool = pool(&dialler);
         let threads = [(); 2].map(|()| {
@@ -164,9 +169,7 @@ fn giving_up_races_with_being_served_and_loses_nothing() {
         let patient = pool.clone();
         let gives_up = thread::spawn(move || match block_on(hasty.get(&())) {
             Ok(lease) => drop(lease),
-            Err(GetError::Rejected(rejected)) => {
-                assert!(matches!(rejected.reason(), Reason::PoolTimeout { .. }));
-            }
+            Err(GetError::Timeout(_)) => {}
             Err(_) => panic!("nothing else can happen"),
         });
         let waits = thread::spawn(move || drop(get(&patient)));

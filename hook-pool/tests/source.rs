@@ -34,21 +34,43 @@ fn lines(source: &dyn Source) -> Vec<String> {
 #[tokio::test(start_paused = true)]
 async fn every_series_is_there_from_the_start_and_says_what_happened() {
     let dialler = Dialler::default().then(How::OpenAfter(ms(40)));
-    let pool = dialler.pool(2).name("database").wait_timeout(ms(25));
+    let pool = dialler.pool(2).name("database").wait_timeout(ms(45));
     let handle = pool.handle();
     assert_eq!((handle.layer(), handle.name()), ("pool", "database"));
+    let at_first = lines(&handle);
     assert_eq!(
-        lines(&handle),
+        at_first,
         [
             "hook_pool_connections[(\"state\", \"idle\")] 0",
             "hook_pool_connections[(\"state\", \"used\")] 0",
+            "hook_pool_connections[(\"state\", \"connecting\")] 0",
             "hook_pool_connections_max[] 2",
             "hook_pool_pending[] 0",
+            "hook_pool_created_total[] 0",
+            "hook_pool_closed_total[(\"reason\", \"broken\")] 0",
+            "hook_pool_closed_total[(\"reason\", \"unfit\")] 0",
+            "hook_pool_closed_total[(\"reason\", \"idle\")] 0",
+            "hook_pool_closed_total[(\"reason\", \"lifetime\")] 0",
+            "hook_pool_closed_total[(\"reason\", \"uses\")] 0",
+            "hook_pool_closed_total[(\"reason\", \"evicted\")] 0",
+            "hook_pool_closed_total[(\"reason\", \"surplus\")] 0",
+            "hook_pool_closed_total[(\"reason\", \"reset\")] 0",
+            "hook_pool_closed_total[(\"reason\", \"shutdown\")] 0",
+            "hook_pool_connect_errors_total[] 0",
             "hook_pool_timeouts_total[] 0",
             "hook_pool_wait_seconds[] 0 0ns",
+            "hook_pool_use_seconds[] 0 0ns",
             "hook_pool_create_seconds[] 0 0ns",
         ]
     );
+    // Those that differ from what they were at first.
+    let news = || -> Vec<String> {
+        let lines = lines(&handle).into_iter().zip(&at_first);
+        lines
+            .filter(|(line, before)| line != *before)
+            .map(|(line, _)| line)
+            .collect()
+    };
 
     let one = pool.get(&()).await.unwrap();
     let two = pool.get(&()).await.unwrap();
@@ -56,18 +78,18 @@ async fn every_series_is_there_from_the_start_and_says_what_happened() {
     let mut waiter = task::spawn(pool.get(&()));
     assert_pending!(waiter.poll());
     assert_eq!(handle.status(), Status::Degraded);
-    assert_eq!(lines(&handle)[3], "hook_pool_pending[] 1");
+    assert_eq!(lines(&handle)[4], "hook_pool_pending[] 1");
     drop(waiter);
     drop(one);
     assert_eq!(
-        lines(&handle),
+        news(),
         [
             "hook_pool_connections[(\"state\", \"idle\")] 1",
             "hook_pool_connections[(\"state\", \"used\")] 1",
-            "hook_pool_connections_max[] 2",
-            "hook_pool_pending[] 0",
+            "hook_pool_created_total[] 2",
             "hook_pool_timeouts_total[] 1",
-            "hook_pool_wait_seconds[] 1 25ms",
+            "hook_pool_wait_seconds[] 2 45ms",
+            "hook_pool_use_seconds[] 1 45ms",
             "hook_pool_create_seconds[] 2 40ms",
         ]
     );

@@ -5,9 +5,10 @@ mod support;
 use std::time::Duration;
 
 use futures::future::join_all;
-use hook_monitor::Reason;
-use support::{Dialler, How, ms, reason};
-use tokio::time::{Instant, timeout};
+use hook_monitor::{Reason, Rejected};
+use hook_pool::GetError;
+use support::{Dialler, How, Refused, ms, reason};
+use tokio::time::{Instant, advance, timeout};
 use tokio_test::{assert_pending, assert_ready, assert_ready_ok, task};
 
 #[tokio::test(start_paused = true)]
@@ -213,7 +214,7 @@ async fn the_callers_own_timeout_loses_no_slot() {
 #[tokio::test(start_paused = true)]
 async fn five_of_the_first_come_back_broken_and_all_ten_tasks_finish() {
     let dialler = Dialler::default();
-    let pool = dialler.pool(5);
+    let pool = dialler.pool(5).max_connecting(5);
     let start = Instant::now();
     join_all((0..10).map(|_| async {
         let mut lease = pool.get(&()).await.unwrap();
@@ -230,52 +231,152 @@ async fn five_of_the_first_come_back_broken_and_all_ten_tasks_finish() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn when_a_connect_fails_the_next_in_line_tries_for_itself() {
-    let dialler = Dialler::default().then(How::Hang).then(How::Open);
-    let pool = dialler.pool(1).connect_timeout(ms(50));
+async fn a_connect_outlives_its_caller_and_serves_whoever_is_next() {
+    let dialler = Dialler::default().then(How::OpenAfter(ms(50)));
+    let pool = dialler.pool(1);
     let mut first = task::spawn(pool.get(&()));
-    let mut second = task::spawn(pool.get(&()));
     assert_pending!(first.poll());
-    assert_pending!(second.poll());
-    tokio::time::advance(ms(50)).await;
-    assert_eq!(
-        reason(assert_ready!(first.poll())),
-        Reason::ConnectTimeout { after: ms(50) }
-    );
-    assert!(second.is_woken());
-    assert_ready_ok!(second.poll());
+    assert_eq!(pool.handle().stats().connecting, 1);
+    drop(first);
+    assert_eq!(pool.handle().stats().connecting, 1);
+    let start = Instant::now();
+    assert_eq!(pool.get(&()).await.unwrap().id, 1);
+    assert_eq!((start.elapsed(), dialler.started()), (ms(50), 1));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_caller_dropped_in_the_middle_of_a_connect_gives_its_slot_to_the_next() {
-    let dialler = Dialler::default().then(How::Hang).then(How::Open);
+async fn a_connect_that_nobody_waits_for_any_more_ends_idle() {
+    let dialler = Dialler::default().then(How::OpenAfter(ms(50)));
     let pool = dialler.pool(1);
-    let mut first = task::spawn(pool.get(&()));
-    let mut second = task::spawn(pool.get(&()));
-    assert_pending!(first.poll());
-    assert_eq!(pool.handle().stats().connecting, 1);
-    assert_pending!(second.poll());
-    drop(first);
-    assert!(second.is_woken());
-    assert_ready_ok!(second.poll());
+    assert!(timeout(ms(10), pool.get(&())).await.is_err());
+    tokio::time::sleep(ms(41)).await;
+    assert_eq!(pool.handle().stats().available, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn connects_that_nobody_waits_for_any_more_are_not_begun() {
+    let dialler = Dialler::default();
+    for _ in 0..4 {
+        dialler.push(How::OpenAfter(ms(50)));
+    }
+    let pool = dialler.pool(10).max_connecting(2);
+    let waiters: Vec<_> = (0..10).map(|_| timeout(ms(10), pool.get(&()))).collect();
+    assert!(join_all(waiters).await.iter().all(Result::is_err));
+    tokio::time::sleep(ms(200)).await;
+    let stats = pool.handle().stats();
+    assert_eq!((dialler.started(), stats.available, stats.connecting), (2, 2, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_more_connects_are_under_way_than_there_may_be() {
+    let dialler = Dialler::default();
+    (0..10).for_each(|_| dialler.push(How::OpenAfter(ms(50))));
+    let pool = dialler.pool(10);
+    let start = Instant::now();
+    let leases = join_all((0..10).map(|_| async {
+        let lease = pool.get(&()).await.unwrap();
+        (start.elapsed().as_millis(), lease)
+    }))
+    .await;
+    let at: Vec<_> = leases.iter().map(|(at, _)| *at).collect();
+    assert_eq!(at, [50, 50, 50, 100, 100, 100, 150, 150, 150, 200]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_nothing_can_serve_those_in_line_all_are_told_why_at_once() {
+    let dialler = Dialler::default().then(How::RefuseAfter(ms(20)));
+    let pool = dialler.pool(1);
+    let start = Instant::now();
+    let told = join_all((0..5).map(|_| pool.get(&()))).await;
+    assert_eq!((start.elapsed(), dialler.started()), (ms(20), 1));
+    for told in told {
+        assert!(matches!(told, Err(GetError::Connect(err)) if *err == Refused));
+    }
+    let stats = pool.handle().stats();
+    assert_eq!((stats.failed, stats.connect_errors, stats.timeouts), (5, 1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_asks_before_it_is_tried_again_is_told_at_once_and_later_it_is_tried() {
+    let dialler = Dialler::default().then(How::Refuse).then(How::Open);
+    let pool = dialler.pool(1).connect_backoff(ms(1_000), ms(1_000));
+    assert!(matches!(pool.get(&()).await, Err(GetError::Connect(_))));
+    assert!(matches!(pool.get(&()).await, Err(GetError::Connect(_))));
+    // Chance takes up to half off.
+    advance(ms(499)).await;
+    assert!(matches!(pool.get(&()).await, Err(GetError::Connect(_))));
+    assert_eq!(dialler.started(), 1);
+    advance(ms(501)).await;
+    assert!(pool.get(&()).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_failure_one_prober_tries_again_for_all_while_something_in_use_may_come_back() {
+    let dialler = Dialler::default();
+    let pool = dialler.pool(8).connect_backoff(ms(100), ms(100));
+    let held = pool.get(&()).await.unwrap();
+    (0..3).for_each(|_| dialler.push(How::RefuseAfter(ms(1))));
+    let start = Instant::now();
+    // Three connects fail together, then one alone succeeds.
+    let leases = join_all((0..4).map(|_| pool.get(&()))).await;
+    assert!(leases.iter().all(Result::is_ok));
+    assert!(
+        (ms(51)..=ms(101)).contains(&start.elapsed()),
+        "{:?}",
+        start.elapsed()
+    );
+    assert_eq!(dialler.started(), 1 + 3 + 4);
+    assert_eq!(pool.handle().stats().connect_errors, 3);
+    drop(held);
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_wait_and_the_connect_have_a_time_each() {
-    let dialler = Dialler::default().then(How::Open).then(How::OpenAfter(ms(80)));
-    let pool = dialler.pool(1).wait_timeout(ms(100)).connect_timeout(ms(100));
-    let mut lease = pool.get(&()).await.unwrap();
-    lease.mark_broken();
+    let dialler = Dialler::default().then(How::OpenAfter(ms(80)));
+    let pool = dialler.pool(1).wait_timeout(ms(50)).connect_timeout(ms(100));
     let start = Instant::now();
-    let give_back = async {
-        tokio::time::sleep(ms(90)).await;
-        drop(lease);
-    };
-    let (got, ()) = futures::join!(pool.get(&()), give_back);
-    assert_eq!(got.unwrap().id, 2);
-    assert_eq!(start.elapsed(), ms(170));
+    let waited = ms(50);
+    // The caller's time is over, the connect's is not.
+    assert_eq!(reason(pool.get(&()).await), Reason::PoolTimeout { waited });
+    assert_eq!(pool.get(&()).await.unwrap().id, 1);
+    assert_eq!(start.elapsed(), ms(80));
     let stats = pool.handle().stats();
-    assert_eq!((stats.wait.max(), stats.connect.max()), (ms(90), ms(80)));
+    assert_eq!((stats.wait.max(), stats.connect.max()), (ms(50), ms(80)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_timeout_says_what_there_was_and_what_went_wrong_last() {
+    let dialler = Dialler::default();
+    let pool = dialler
+        .pool(3)
+        .wait_timeout(ms(100))
+        .connect_backoff(ms(60), ms(60));
+    let (_one, _two) = (pool.get(&()).await.unwrap(), pool.get(&()).await.unwrap());
+    dialler.push(How::Refuse);
+    dialler.push(How::Hang);
+    let (one, other) = futures::join!(pool.get(&()), pool.get(&()));
+    let Err(GetError::Timeout(exhausted)) = one else {
+        panic!("nothing came back")
+    };
+    let there_was = (
+        exhausted.waited,
+        exhausted.used,
+        exhausted.idle,
+        exhausted.connecting,
+    );
+    assert_eq!(there_was, (ms(100), 2, 0, 1));
+    assert_eq!(exhausted.waiting, 1);
+    assert_eq!(*exhausted.last_error.as_deref().unwrap(), Refused);
+    assert_eq!(
+        exhausted.to_string(),
+        "no connection came free within 100ms: 2 in use, 0 idle, 1 being opened, 1 more waiting"
+    );
+    let err = other.unwrap_err();
+    let waited = ms(100);
+    assert_eq!(
+        Rejected::find(&err).unwrap().reason(),
+        Reason::PoolTimeout { waited }
+    );
 }
 
 #[tokio::test(start_paused = true)]

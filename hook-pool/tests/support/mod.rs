@@ -21,8 +21,8 @@ use hook_monitor::{Reason, Rejected};
 use hook_pool::{ConnectionPool, GetError, Pooled};
 use tower::Service;
 
-pub type TestPool<K = ()> = ConnectionPool<Dialler, K, Conn>;
-pub type Lease<K = ()> = Pooled<Conn, K>;
+pub type TestPool<K = ()> = ConnectionPool<Dialler, K>;
+pub type Lease = Pooled<Conn>;
 
 /// What a connector does next.
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +30,7 @@ pub enum How {
     Open,
     OpenAfter(Duration),
     Refuse,
+    RefuseAfter(Duration),
     Hang,
 }
 
@@ -122,6 +123,10 @@ impl<K> Service<K> for Dialler {
                     Ok(this.connection())
                 }
                 How::Refuse => Err(Refused),
+                How::RefuseAfter(delay) => {
+                    tokio::time::sleep(delay).await;
+                    Err(Refused)
+                }
                 How::Hang => pending().await,
             }
         })
@@ -133,9 +138,23 @@ pub const fn ms(millis: u64) -> Duration {
 }
 
 #[track_caller]
+/// The reason of a refusal.
 pub fn reason<T: std::fmt::Debug, E: std::fmt::Debug>(result: Result<T, GetError<E>>) -> Reason {
     match result {
-        Err(GetError::Rejected(rejected)) => Rejected::reason(&rejected),
+        Err(err) if err.rejected().is_some() => err.rejected().map(Rejected::reason).unwrap(),
         other => panic!("expected a refusal, got {other:?}"),
+    }
+}
+
+/// SplitMix64.
+pub struct Random(pub u64);
+
+impl Random {
+    pub fn below(&mut self, n: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut x = self.0;
+        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((x ^ (x >> 31)) % n as u64) as usize
     }
 }
