@@ -8,6 +8,8 @@
 //! - A lane changes its era only under the lock, by the thread that is about to count there. What is counted
 //!   late, under an era that has passed in the meantime, is still collected as of that era: nothing is lost, and
 //!   nothing of an older generation is taken for the present one's.
+//! - An era is sixteen bits of the generation and sixteen of the tick. A lane in which nobody counts for exactly
+//!   65,536 ticks goes on with a tick of long ago, and its successes of the present tick are taken for as old as that.
 //! - Without the lock a lane only ever grows by one within its era.
 
 use std::{sync::atomic::Ordering::Relaxed, time::Instant};

@@ -11,6 +11,36 @@ pub enum Outcome {
     Ignored,
 }
 
+impl Outcome {
+    /// What a call that ended with this gRPC status code says about the health of the server.
+    ///
+    /// `OK` is a success. `UNKNOWN`, `DEADLINE_EXCEEDED`, `RESOURCE_EXHAUSTED`, `INTERNAL`, `UNAVAILABLE` and
+    /// `DATA_LOSS` are failures, as 5xx and 429 are in HTTP. The rest are the client's own and are ignored, and so is
+    /// a code that gRPC does not define.
+    ///
+    /// ```
+    /// use hook_monitor::{Classify, Outcome};
+    /// use std::time::Duration;
+    ///
+    /// # struct Status(i32);
+    /// # impl Status { fn code(&self) -> i32 { self.0 } }
+    /// // With tonic: `i32::from(status.code())`.
+    /// let judge = |result: Result<&String, &Status>, _took: Duration| match result {
+    ///     Ok(_) => Outcome::Success,
+    ///     Err(status) => Outcome::of_grpc(status.code()),
+    /// };
+    /// assert_eq!(judge.classify(Err(&Status(14)), Duration::ZERO), Outcome::Failure);
+    /// assert_eq!(judge.classify(Err(&Status(5)), Duration::ZERO), Outcome::Ignored);
+    /// ```
+    pub const fn of_grpc(code: i32) -> Self {
+        match code {
+            0 => Self::Success,
+            2 | 4 | 8 | 13 | 14 | 15 => Self::Failure,
+            _ => Self::Ignored,
+        }
+    }
+}
+
 /// Judges a finished call by its result and by how long it took.
 ///
 /// Closures `Fn(Result<&Res, &Err>, Duration) -> Outcome` are classifiers:
@@ -84,6 +114,16 @@ mod tests {
             Outcome::Failure
         );
         assert!(!Classify::<(), ()>::is_timed(&ErrorsAsFailures));
+    }
+
+    #[test]
+    fn the_servers_grpc_codes_are_failures_and_the_clients_are_nobodys() {
+        let failures: Vec<_> = (-1..18)
+            .filter(|code| Outcome::of_grpc(*code) == Outcome::Failure)
+            .collect();
+        assert_eq!(failures, [2, 4, 8, 13, 14, 15]);
+        assert_eq!(Outcome::of_grpc(0), Outcome::Success);
+        assert_eq!(Outcome::of_grpc(16), Outcome::Ignored);
     }
 
     #[test]

@@ -56,6 +56,12 @@ impl Calls {
         }
     }
 
+    /// How many it holds at most.
+    #[cfg_attr(not(feature = "serde"), allow(dead_code))]
+    pub(crate) const fn size(&self) -> usize {
+        self.size
+    }
+
     fn advance(&mut self, by: usize) {
         self.head = (self.head + by) % self.size;
         self.len = (self.len + by).min(self.size);

@@ -95,7 +95,9 @@ fn letter((failed, slow): (bool, bool)) -> char {
 fn restore(memory: &mut Memory, saved: &SavedWindow, age: Duration, now: Instant) {
     match (memory, saved) {
         (Memory::Calls(memory), SavedWindow::Calls(calls)) => {
-            for letter in calls.chars() {
+            // No more than fit, however long the file is.
+            let surplus = calls.len().saturating_sub(memory.size());
+            for letter in calls.chars().skip(surplus) {
                 memory.push(matches!(letter, 'F' | 'X'), matches!(letter, 's' | 'X'));
             }
         }
