@@ -1,10 +1,9 @@
 use std::{
     mem,
     sync::{
-        Arc, PoisonError,
-        atomic::Ordering::{Acquire, Relaxed, Release},
+        Arc,
+        atomic::Ordering::{Acquire, Relaxed},
     },
-    task::Waker,
     time::{Duration, Instant},
 };
 
@@ -17,13 +16,13 @@ use crate::{
     lanes::{self, Lanes},
     ledger::{self, Collected},
     queue::Queue,
-    sync::{AtomicU64, Mutex, MutexGuard},
-    trace,
+    sync::{AtomicU64, Mutex},
     word::{Bits, Word},
 };
 
 mod kinds;
 mod knobs;
+mod locked;
 #[cfg(all(test, loom))]
 mod loom_tests;
 mod questions;
@@ -32,7 +31,7 @@ mod turn;
 pub(crate) use kinds::Kinds;
 pub(crate) use knobs::Moment;
 use knobs::{Knobs, nanos};
-use questions::Questions;
+pub(crate) use locked::Locked;
 pub(crate) use turn::Turn;
 
 /// The circuit as many threads share it.
@@ -52,16 +51,6 @@ pub(crate) struct Gate {
     knobs: Knobs,
     lanes: Lanes,
     locked: Mutex<Locked>,
-}
-
-#[derive(Debug)]
-pub(crate) struct Locked {
-    pub(crate) circuit: Circuit,
-    pub(crate) queue: Queue,
-    collected: Collected,
-    feed: Arc<Feed>,
-    /// When a tick has to end, if one is under way.
-    tick_end: Option<Instant>,
 }
 
 /// What a caller who asked now would be told.
@@ -327,87 +316,6 @@ impl Gate {
     #[inline(never)]
     pub(crate) fn moment(&self) -> Moment {
         Moment::at(self.now())
-    }
-
-    /// The circuit's word, with all that was noted down brought before the circuit.
-    fn enter(&self, locked: &mut Locked) -> Word {
-        let word = self.word();
-        let Locked {
-            circuit, collected, ..
-        } = locked;
-        collected.collect(&self.lanes, |generation, n, at| {
-            if generation == word.generation {
-                circuit.successes(word, n, at);
-            }
-        });
-        word
-    }
-
-    /// Serves whoever waits, publishes, unlocks; and only then wakes them, and asks whom there is to ask.
-    fn leave(&self, locked: MutexGuard<'_, Locked>, word: Word, now: Instant) -> Word {
-        let questions = Questions::of(&locked.circuit, word);
-        let word = self.unlock(locked, word, now);
-        if let Some(questions) = questions {
-            questions.ask(self);
-        }
-        word
-    }
-
-    fn unlock(&self, mut locked: MutexGuard<'_, Locked>, word: Word, now: Instant) -> Word {
-        let mut wake = Vec::new();
-        let Locked { circuit, queue, .. } = &mut *locked;
-        let word = queue.serve(circuit, word, now, &mut wake);
-        let word = self.publish(&mut locked, word, now);
-        let news = mem::take(&mut locked.circuit.events);
-        let feed = (!news.is_empty()).then(|| Arc::clone(&locked.feed));
-        if let Some(feed) = &feed {
-            // In here, so that events are heard in the order in which they happened.
-            feed.write(&news, &mut wake);
-        }
-        drop(locked);
-        wake.into_iter().for_each(Waker::wake);
-        if let Some(feed) = feed {
-            news.iter().for_each(|event| trace::say(feed.name(), event));
-        }
-        word
-    }
-
-    /// Makes `word` the word, and this thread's stripe one of its era.
-    fn publish(&self, locked: &mut Locked, word: Word, now: Instant) -> Word {
-        let mut word = locked.circuit.marked(word);
-        let is_news = word.generation != self.word().generation;
-        if word.dated && (is_news || locked.tick_end.is_none_or(|end| now >= end)) {
-            word.tick = word.tick.wrapping_add(1);
-            locked.tick_end = locked.circuit.next_bucket(now);
-            let end = locked.tick_end.map_or(u64::MAX, nanos);
-            self.tick_end.store(end, Relaxed);
-        }
-        if word.state == State::Open {
-            self.until.store(nanos(locked.circuit.until()), Relaxed);
-        }
-        if word.state.judges() {
-            let Locked {
-                circuit, collected, ..
-            } = locked;
-            collected.turn(
-                &self.lanes.mine(),
-                word.era(),
-                word.generation,
-                now,
-                |generation, n, at| {
-                    if generation == word.generation {
-                        circuit.successes(word, n, at);
-                    }
-                },
-            );
-        }
-        self.word.store(word.pack(), Release);
-        word
-    }
-
-    /// No user code runs under the lock and nothing in there panics half way.
-    fn lock(&self) -> MutexGuard<'_, Locked> {
-        self.locked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
