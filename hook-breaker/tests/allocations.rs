@@ -5,11 +5,12 @@ use std::{
     future::{Future, Ready, ready},
     pin::pin,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use allocation_counter::measure;
 use futures::task::noop_waker;
-use hook_breaker::{CircuitBreaker, CircuitBreakerLayer, State};
+use hook_breaker::{CircuitBreaker, CircuitBreakerLayer, State, TripPolicy, Window};
 use tower::{Layer, Service, service_fn};
 
 /// One call the way an executor makes it, without the executor.
@@ -98,4 +99,31 @@ fn looking_allocates_nothing() {
     let breaker = CircuitBreaker::new();
     let look = || assert_eq!(breaker.snapshot().state, State::Closed);
     assert_eq!(measure(look).count_total, 0);
+}
+
+/// Which is where the windows are written to, and not only noted down for.
+#[test]
+fn a_rate_over_a_window_allocates_nothing_whatever_comes_of_the_calls() {
+    let slow = Duration::from_nanos(1);
+    for window in [Window::calls(100), Window::time(Duration::from_secs(3_600))] {
+        let failures = TripPolicy::failure_rate(0.5, window.clone());
+        let slow_calls = TripPolicy::slow_call_rate(0.5, slow, window.clone());
+        for (policy, is_timed) in [(failures.clone(), false), (failures.or(slow_calls), true)] {
+            let layer = CircuitBreakerLayer::new().trip_when(policy).respond_with(|_| ());
+            // Every call is slow to the second rule, and it may say so, once.
+            layer.handle().metrics_only();
+            let mut nth = 0;
+            let mut service = layer.layer(service_fn(move |()| {
+                nth += 1;
+                ready(if nth % 3 == 0 { Err(nth) } else { Ok(()) })
+            }));
+            for _ in 0..200 {
+                let _ = call(&mut service);
+            }
+            assert_eq!(calls(&mut service), 0, "{window:?}");
+            let seen = layer.handle().snapshot();
+            assert_eq!((seen.successes, seen.failures), (201, 100));
+            assert_eq!(seen.slow_calls, if is_timed { 301 } else { 0 });
+        }
+    }
 }
