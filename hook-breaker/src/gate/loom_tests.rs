@@ -397,9 +397,9 @@ impl Wake for Bell {
     }
 }
 
-fn bell() -> (std::sync::Arc<Bell>, Waker) {
+fn bell() -> (std::sync::Arc<Bell>, std::task::Waker) {
     let bell = std::sync::Arc::<Bell>::default();
-    (std::sync::Arc::clone(&bell), Waker::from(bell))
+    (std::sync::Arc::clone(&bell), std::task::Waker::from(bell))
 }
 
 fn is_granted(turn: Turn) -> bool {
