@@ -176,6 +176,8 @@ fn crowds(is_test: bool) {
     let mut ours = Vec::new();
     for calls in [1_000, 10_000, 100_000] {
         let took = crowded(rate(Window::time(WINDOW)).layer(Bare), calls, windows);
+        // In the same bursts, without a window of time: what it costs to come back after ten milliseconds elsewhere.
+        let control = crowded(of_100_calls().layer(Bare), calls, windows);
         let peer = (calls <= 10_000).then(|| {
             let layer = PeerLayer::builder()
                 .sliding_window_type(SlidingWindowType::TimeBased)
@@ -184,8 +186,10 @@ fn crowds(is_test: bool) {
                 .expect("sensible figures");
             crowded(layer.layer(Bare), calls, windows)
         });
+        let peer = peer.map_or("not measured".to_owned(), |peer| format!("{peer:?}"));
         println!(
-            "breaker/window: {calls:>7} calls in {WINDOW:?}: hook-breaker {took:?}, {TR} {peer:?} a call"
+            "breaker/window: {calls:>7} calls in {WINDOW:?}, a call: hook-breaker {took:?} (over a window of calls \
+             {control:?}), {TR} {peer}"
         );
         ours.push(took.as_secs_f64());
     }

@@ -1,16 +1,12 @@
 //! What shares a circuit, what begins another, and what may go where.
 
-use std::{
-    convert::Infallible,
-    panic::{RefUnwindSafe, UnwindSafe},
-    time::Duration,
-};
+use std::panic::{RefUnwindSafe, UnwindSafe};
 
 use hook_breaker::{
     Breaker, CircuitBreaker, CircuitBreakerBuilder, CircuitBreakerLayer, Event, Events, KeyedBreaker,
     KeyedBreakerLayer, KeyedCircuits, OpenFor, Permit, Snapshot, State, TripPolicy, Window,
 };
-use tower::{Layer, Service, ServiceExt, service_fn};
+use tower::Layer;
 
 #[test]
 fn every_public_type_is_send_sync_and_unpin_and_safe_to_unwind_through() {
@@ -86,6 +82,10 @@ fn check_is_new(circuit: &CircuitBreaker) {
 #[cfg(feature = "http")]
 #[tokio::test(start_paused = true)]
 async fn a_layer_told_so_judges_by_the_status() {
+    use std::{convert::Infallible, time::Duration};
+
+    use tower::{Service, ServiceExt, service_fn};
+
     use hook_breaker::HttpStatus;
 
     let layer = CircuitBreakerLayer::new()

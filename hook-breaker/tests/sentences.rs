@@ -82,7 +82,7 @@ fn windows_policies_breaks_and_probes_that_make_no_sense_are_refused_with_a_sent
                     f64::INFINITY,
                     SECOND,
                     Window::calls(10),
-                ))
+                ));
             },
             "A rate is a part of the calls, above 0 and up to 1, but `rate` was inf.",
         ),

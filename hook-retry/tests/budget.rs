@@ -1,4 +1,8 @@
 //! The budget in a stack: who shares it, what costs, what is given back.
+//!
+//! A budget of failsafe-go's kind ("rate .5, floor 1, 2 running + 1 retry: one permit, then refused") limits how many of
+//! the calls under way may be retries. Ours limits how many retries there are for the calls of a while, which also
+//! holds where calls are short; its own numbers are tested beside it.
 
 mod common;
 
