@@ -709,3 +709,23 @@ async fn axum_response_cache_answers_500_on_a_large_body() {
         }
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_path_alone_is_invalidated_on_every_host_and_with_a_host_on_that_one() {
+    let layer = HttpCacheLayer::new();
+    let handle = layer.handle();
+    let origin = origin(layer, &[("cache-control", "max-age=60")]);
+    let hosts = ["a.example", "B.example"];
+    let ask = async |host: &str| origin.ask("GET", "/report", &[("host", host)]).await.x_cache;
+    for (uri, expected) in [
+        ("/report", ["miss", "miss"]),
+        ("/other", ["hit", "hit"]),
+        ("b.example/report", ["hit", "miss"]),
+    ] {
+        for host in hosts {
+            ask(host).await;
+        }
+        handle.invalidate(uri);
+        assert_eq!([ask(hosts[0]).await, ask(hosts[1]).await], expected, "{uri}");
+    }
+}

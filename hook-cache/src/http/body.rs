@@ -64,7 +64,7 @@ impl Twin {
         }
         self.kept.body = self.bytes.freeze();
         let cache = &self.shared.cache;
-        let tags = || vec![Box::from(&*self.key.uri), Box::from(super::layer::ALL)];
+        let tags = || super::layer::tags(&self.key.uri);
         if let Some((key, varies)) = self.index {
             cache.put_since(key, varies, tags(), self.began);
         }

@@ -222,6 +222,16 @@ fn uri<B>(req: &Request<B>) -> Arc<str> {
     }
 }
 
+/// What a response for `uri` can be invalidated by: the URI, its path and query on whatever host, and everything.
+pub(super) fn tags(uri: &str) -> Vec<Box<str>> {
+    let path = uri.find('/').map_or(uri, |slash| &uri[slash..]);
+    let mut tags: Vec<Box<str>> = vec![uri.into(), ALL.into()];
+    if path != uri {
+        tags.push(path.into());
+    }
+    tags
+}
+
 /// Looks into an [`HttpCacheLayer`] from outside, and empties it.
 #[derive(Clone)]
 pub struct HttpCacheHandle {
@@ -231,7 +241,8 @@ pub struct HttpCacheHandle {
 impl HttpCacheHandle {
     /// Whatever is stored for `uri` is not served any more, in all variants; nor is what is loaded for it right now.
     ///
-    /// The URI is the host as the client names it, if it does, and the path with its query: `example.org/report?year=1`.
+    /// The URI is a path with its query, `/report?year=1`, for whatever host; or that of one host as clients name it, in
+    /// lower case: `example.org/report?year=1`. Where nothing is stored for it, nothing happens.
     pub fn invalidate(&self, uri: &str) {
         self.shared.cache.invalidate_tag(uri);
     }
