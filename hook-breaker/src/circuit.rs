@@ -1,6 +1,9 @@
 //! The state machine: no clock, no lock, no atomics.
 
-use std::time::{Duration, Instant};
+use std::{
+    mem,
+    time::{Duration, Instant},
+};
 
 use hook_monitor::{Outcome, Reason, Rejected};
 
@@ -8,7 +11,7 @@ use crate::{
     config::{AfterWait, Settings, State},
     event::{Event, Transition},
     open_for::Dice,
-    policy::{Judge, Tally},
+    policy::{Judge, Tally, TripPolicy},
     word::{Bits, Word},
 };
 
@@ -43,6 +46,8 @@ pub(crate) struct Circuit {
     breaks: u32,
     probes: Probes,
     last_failure: Option<Instant>,
+    /// Custom rules are being asked.
+    is_asking: bool,
     dice: Dice,
     transitions: Transitions,
     /// How long it has been in each state, by [`State::ALL`], up to `since`.
@@ -112,6 +117,7 @@ impl Circuit {
             breaks: 0,
             probes: Probes::new(now),
             last_failure: None,
+            is_asking: false,
             dice: settings.open_for.dice(),
             transitions: Transitions::default(),
             spent: Default::default(),
@@ -208,7 +214,7 @@ impl Circuit {
             }
             (State::MetricsOnly, None) => {
                 // A custom rule may still think otherwise, and is heard after this one.
-                self.exceeded &= self.has_questions();
+                self.exceeded &= self.is_in_question();
                 word
             }
             _ => word,
@@ -224,7 +230,7 @@ impl Circuit {
             }
             // Should nothing be amiss in between, that is the time to see it.
             self.exceeded &=
-                self.has_questions() || self.meters.iter().any(|meter| meter.verdict(self.row).is_some());
+                self.is_in_question() || self.meters.iter().any(|meter| meter.verdict(self.row).is_some());
         }
     }
 
@@ -264,12 +270,28 @@ impl Circuit {
         }
     }
 
+    /// Takes out the rules, for they may hold what is the user's. Without them nothing opens the circuit.
+    pub(crate) fn without_rules(&mut self) -> (Vec<Meter>, TripPolicy) {
+        (mem::take(&mut self.meters), mem::take(&mut self.settings.trip))
+    }
+
+    /// Whether a custom rule has enough to judge by, and is about to be asked.
+    fn is_in_question(&self) -> bool {
+        self.meters.iter().any(|meter| meter.question(self.row).is_some())
+    }
+
+    /// Whether the caller may ask the custom rules: one at a time does, until [`answered`](Circuit::answered).
+    pub(crate) fn begin_asking(&mut self) -> bool {
+        !mem::replace(&mut self.is_asking, true)
+    }
+
     pub(crate) fn has_questions(&self) -> bool {
         self.settings.trip.has_custom()
     }
 
     /// What custom rules said of the circuit as it was in `generation`.
     pub(crate) fn answered(&mut self, word: Word, generation: u32, opens: bool, now: Instant) -> Word {
+        self.is_asking = false;
         if word.generation != generation {
             return word;
         }
@@ -344,6 +366,7 @@ impl Circuit {
         self.since = now;
         self.row = 0;
         self.exceeded = false;
+        self.is_asking = false;
         self.probes.forget(now);
         for meter in &mut self.meters {
             meter.clear(now);

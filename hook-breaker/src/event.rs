@@ -30,7 +30,7 @@ pub struct Transition {
     pub to: State,
     /// Why.
     pub cause: Cause,
-    /// The generation it began. Each is one later than the one before.
+    /// The generation it began. Each is later than the one before: by one, but for what was restored.
     pub generation: u32,
     /// When.
     pub at: Instant,

@@ -11,7 +11,7 @@ use std::{
 
 use futures_core::Stream;
 
-use crate::event::Event;
+use crate::{event::Event, gate::wake_all};
 
 /// The last events of a circuit, and who waits for more.
 #[derive(Debug, Default)]
@@ -76,9 +76,7 @@ impl Feed {
             inner.is_over = true;
             std::mem::take(&mut inner.waiting)
         };
-        for (_, waker) in waiting {
-            waker.wake();
-        }
+        wake_all(waiting.into_iter().map(|(_, waker)| waker).collect());
     }
 }
 

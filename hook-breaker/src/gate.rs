@@ -31,7 +31,7 @@ mod turn;
 pub(crate) use kinds::Kinds;
 pub(crate) use knobs::Moment;
 use knobs::{Knobs, nanos};
-pub(crate) use locked::Locked;
+pub(crate) use locked::{Locked, wake_all};
 pub(crate) use turn::Turn;
 
 /// The circuit as many threads share it.
@@ -102,18 +102,15 @@ impl Gate {
         drop(old);
     }
 
-    /// The circuit is gone. Calls may still be under way; what becomes of them matters to nobody.
+    /// The circuit is gone, with the user's rules and whoever listened. What it was stays, for calls that have yet to
+    /// ask; how those under way end matters to nobody.
     pub(crate) fn vacate(&self) {
-        let now = self.now();
         let mut locked = self.lock();
-        let circuit = Circuit::new(Settings::default(), now);
         let old = (
-            mem::replace(&mut locked.circuit, circuit),
+            locked.circuit.without_rules(),
             mem::take(&mut locked.feed),
             mem::take(&mut locked.queue),
         );
-        let word = self.word().next(State::Closed);
-        self.publish(&mut locked, word, now);
         drop(locked);
         drop(old);
     }

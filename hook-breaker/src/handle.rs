@@ -25,7 +25,7 @@ pub struct Snapshot {
     pub consecutive_failures: u32,
     /// What the policy's windows hold, in the order of its rules. Empty if it has none.
     pub windows: Vec<WindowSnapshot>,
-    /// When the circuit opened, until it closes.
+    /// When the circuit opened, until it closes; for one that was restored, when that was.
     pub opened_at: Option<Instant>,
     /// The rest of the break, while open; zero when the next call will be let in.
     pub retry_after: Option<Duration>,
@@ -35,7 +35,8 @@ pub struct Snapshot {
     pub free_probes: u32,
     /// Breaks in a row without the circuit having closed in between.
     pub breaks: u32,
-    /// Calls under way.
+    /// Calls under way, with those of [`call`](CircuitBreaker::call) that have yet to be polled, and services that were
+    /// [promised](crate::CircuitBreakerLayer::wait_until_permitted) a call.
     pub in_flight: u64,
     /// Services that wait until they are let in.
     pub waiting: usize,

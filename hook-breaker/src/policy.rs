@@ -109,8 +109,9 @@ impl TripPolicy {
     /// once there are as many as the window asks for, and after the last probe of a half-open circuit, where it
     /// is told of the probes alone.
     ///
-    /// No lock is held meanwhile. It may be asked by several threads at once, and what it says of a circuit that
-    /// has changed in the meantime is not heard. Should it panic, the panic goes on to whoever made the call, and
+    /// No lock is held meanwhile, so it may use a handle. It is asked by one thread at a time: what comes meanwhile, from
+    /// other threads or from itself, is judged with the next call. What it says of a circuit that has changed in the
+    /// meantime is not heard. Should it panic, the panic goes on to whoever made the call, and
     /// a half-open circuit opens.
     pub fn custom(window: Window, judge: impl Fn(&Tally) -> bool + Send + Sync + 'static) -> Self {
         Self::of(Rule::Custom(Judge(Arc::new(judge)), window))

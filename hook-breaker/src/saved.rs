@@ -97,7 +97,8 @@ impl CircuitBreaker {
     /// the windows of rules that are at the same place in the policy and of the same kind; others begin empty. Probes
     /// that were under way give their slots back.
     ///
-    /// It begins a new generation, and is neither a transition nor an event.
+    /// It begins a new generation, and is neither a transition nor an event; unless what was saved of probes is a verdict
+    /// by the policy of now, which then is pronounced.
     pub fn restore(&self, saved: &SavedCircuit) {
         self.restore_at(saved, SystemTime::now());
     }

@@ -124,9 +124,11 @@ where
         // `Unknown` is a caller who did not ask; what that leads to is the inner service's to say.
         let is_plain = !matches!(self.readiness, Readiness::Refusal) && self.waiting.is_none();
         if is_plain {
+            // Cloned before there is an admission that its panic would leave behind.
+            let classify = self.classify.clone();
             if let Some(admission) = Admission::acquire_free(self.circuit.gate()) {
                 self.readiness = Readiness::Unknown;
-                return call_inner(&mut self.inner, admission, self.classify.clone(), req);
+                return call_inner(&mut self.inner, admission, classify, req);
             }
         }
         self.call_slowly(req)
@@ -146,6 +148,7 @@ impl<S, C, R> Breaker<S, C, R> {
         if matches!(readiness, Readiness::Refusal) {
             return self.refuse();
         }
+        let classify = self.classify.clone();
         let promised = self.waiting.as_mut().and_then(|waiting| waiting.take());
         let admission = match promised.map_or_else(|| Admission::acquire(self.circuit.gate()), Ok) {
             Ok(admission) => admission,
@@ -155,7 +158,7 @@ impl<S, C, R> Breaker<S, C, R> {
                 return ResponseFuture::refused(rejected, self.on_reject.clone());
             }
         };
-        call_inner(&mut self.inner, admission, self.classify.clone(), req)
+        call_inner(&mut self.inner, admission, classify, req)
     }
 
     /// What was promised when the caller asked for readiness. Nobody knows whether the inner service is ready, and

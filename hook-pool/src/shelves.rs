@@ -431,6 +431,8 @@ impl<K, C, E> Shelves<K, C, E> {
                 return Some((entry, Closing::Evicted));
             }
             let _served = self.shelf(id).serve(Grant::Connection(entry), after);
+            self.relieve(after);
+            self.pass_on(id, after);
             return None;
         }
         let shelf = self.shelf(id);
@@ -570,6 +572,7 @@ impl<K, C, E> Shelves<K, C, E> {
             return Ok(grant);
         }
         self.counts.timeouts += 1;
+        self.relieve(after);
         self.pass_on(id, after);
         Err(self.gave_up(id))
     }
@@ -605,6 +608,7 @@ impl<K, C, E> Shelves<K, C, E> {
             }
             Some(Grant::Closed) => None,
             None => {
+                self.relieve(after);
                 self.pass_on(id, after);
                 None
             }

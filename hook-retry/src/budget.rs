@@ -40,7 +40,8 @@ mod window;
 /// Within a window, retries are at most `ratio` times the calls, rounded down, or `floor` if that is more: not
 /// one above it, whichever threads ask. The window moves in tenths. A call is counted when it begins, for about
 /// half a nanosecond and without a look at the clock; so calls that came between two failures count as evenly
-/// spread over the time between these.
+/// spread over the time between these, and for nothing where that is longer than the window: then the floor is what
+/// there is, until the calls that follow have earned more.
 ///
 /// [`Verdict::Refused`]: crate::Verdict::Refused
 #[derive(Clone)]

@@ -97,8 +97,8 @@ fn restore(memory: &mut Memory, saved: &SavedWindow, age: Duration, now: Instant
         (Memory::Calls(memory), SavedWindow::Calls(calls)) => {
             // No more than fit, however long the file is.
             let surplus = calls.len().saturating_sub(memory.size());
-            for letter in calls.chars().skip(surplus) {
-                memory.push(matches!(letter, 'F' | 'X'), matches!(letter, 's' | 'X'));
+            for letter in calls.bytes().skip(surplus) {
+                memory.push(matches!(letter, b'F' | b'X'), matches!(letter, b's' | b'X'));
             }
         }
         (Memory::Lapse(memory), SavedWindow::Time(buckets)) => {

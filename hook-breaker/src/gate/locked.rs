@@ -2,11 +2,13 @@
 
 use std::{
     mem,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     sync::{
         Arc, PoisonError,
         atomic::Ordering::{Relaxed, Release},
     },
     task::Waker,
+    thread,
     time::Instant,
 };
 
@@ -42,8 +44,8 @@ impl Gate {
     }
 
     /// Serves whoever waits, publishes, unlocks; and only then wakes them, and asks whom there is to ask.
-    pub(super) fn leave(&self, locked: MutexGuard<'_, Locked>, word: Word, now: Instant) -> Word {
-        let questions = Questions::of(&locked.circuit, word);
+    pub(super) fn leave(&self, mut locked: MutexGuard<'_, Locked>, word: Word, now: Instant) -> Word {
+        let questions = Questions::of(&mut locked.circuit, word);
         let word = self.unlock(locked, word, now);
         if let Some(questions) = questions {
             questions.ask(self);
@@ -63,7 +65,7 @@ impl Gate {
             feed.write(&news, &mut wake);
         }
         drop(locked);
-        wake.into_iter().for_each(Waker::wake);
+        wake_all(wake);
         if let Some(feed) = feed {
             news.iter().for_each(|event| trace::say(feed.name(), event));
         }
@@ -106,5 +108,19 @@ impl Gate {
     /// No user code runs under the lock and nothing in there panics half way.
     pub(super) fn lock(&self) -> MutexGuard<'_, Locked> {
         self.locked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Wakes every one, also where a waker panics; the first panic goes on when all are awake.
+pub(crate) fn wake_all(wakers: Vec<Waker>) {
+    let mut first = None;
+    for waker in wakers {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
+            first.get_or_insert(panic);
+        }
+    }
+    // Amid another panic it would abort the process.
+    if let Some(panic) = first.filter(|_| !thread::panicking()) {
+        resume_unwind(panic);
     }
 }

@@ -17,12 +17,13 @@ pub(super) struct Questions {
 }
 
 impl Questions {
-    pub(super) fn of(circuit: &Circuit, word: Word) -> Option<Self> {
+    pub(super) fn of(circuit: &mut Circuit, word: Word) -> Option<Self> {
         if !circuit.has_questions() {
             return None;
         }
         let asked = circuit.questions(word);
-        (!asked.is_empty()).then(|| Self {
+        // A rule that makes calls of its own, or changes the circuit, is not asked about those while it is being asked.
+        (!asked.is_empty() && circuit.begin_asking()).then(|| Self {
             asked,
             generation: word.generation,
             by_default: word.state == State::HalfOpen,

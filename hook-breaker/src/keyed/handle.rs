@@ -68,7 +68,7 @@ impl<K: Hash + Eq + Clone + Send + Sync> Source for KeyedCircuits<K> {
         self.0.name()
     }
 
-    /// Degraded while any circuit refuses calls or only probes, or calls go unguarded for want of room.
+    /// Degraded while any circuit refuses calls or only probes. Calls that went unguarded are a figure of their own.
     fn status(&self) -> Status {
         let all_let_in = self.list().iter().all(|(_, circuit)| circuit.state().lets_in());
         if all_let_in {

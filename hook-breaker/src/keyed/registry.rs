@@ -2,7 +2,7 @@ use std::{
     collections::HashMap,
     fmt,
     hash::{BuildHasher, Hash, RandomState},
-    mem::ManuallyDrop,
+    mem::{self, ManuallyDrop},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{
@@ -187,20 +187,28 @@ impl<K: Hash + Eq + Clone> Registry<K> {
 impl<K: Hash + Eq + Clone> Shard<K> {
     /// Takes out a circuit that nobody has used since the hand last came by, and that nobody will miss.
     fn evict(&mut self) -> Option<((K, K), CircuitBreaker)> {
+        let mut second_best = None;
         for _ in 0..STEPS.min(2 * self.ring.len()) {
             let place = self.hand % self.ring.len();
             self.hand = place + 1;
             let seat = self.circuits.get_mut(&self.ring[place])?;
-            if seat.was_used {
-                seat.was_used = false;
-            } else if seat.is_idle() {
-                let (twin, seat) = self.circuits.remove_entry(&self.ring[place])?;
-                let key = self.ring.swap_remove(place);
-                self.hand = place;
-                return Some(((key, twin), seat.circuit));
+            if !seat.is_idle() {
+                continue;
             }
+            if !mem::replace(&mut seat.was_used, false) {
+                return self.remove(place);
+            }
+            second_best.get_or_insert(place);
         }
-        None
+        // All of them were used lately. One that is idle gives way all the same, or the newcomer would go unguarded.
+        self.remove(second_best?)
+    }
+
+    fn remove(&mut self, place: usize) -> Option<((K, K), CircuitBreaker)> {
+        let (twin, seat) = self.circuits.remove_entry(&self.ring[place])?;
+        let key = self.ring.swap_remove(place);
+        self.hand = place;
+        Some(((key, twin), seat.circuit))
     }
 }
 

@@ -84,8 +84,9 @@ where
 
     #[inline]
     fn call(&mut self, req: Req) -> Self::Future {
-        match self.circuits.0.acquire((self.key)(&req)) {
-            Some(Ok(admission)) => call_inner(&mut self.inner, admission, self.classify.clone(), req),
+        let (key, classify) = ((self.key)(&req), self.classify.clone());
+        match self.circuits.0.acquire(key) {
+            Some(Ok(admission)) => call_inner(&mut self.inner, admission, classify, req),
             Some(Err(rejected)) => ResponseFuture::refused(rejected, self.on_reject.clone()),
             None => ResponseFuture::unguarded(self.inner.call(req)),
         }

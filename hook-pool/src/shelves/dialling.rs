@@ -111,6 +111,7 @@ impl<K, C, E> Shelves<K, C, E> {
             self.counts.closed[closing as usize] += 1;
             self.total -= 1;
             self.changed(after);
+            self.relieve(after);
             return (Some(entry), self.next(id, now, after));
         }
         let shelf = self.shelf(id);

@@ -87,8 +87,12 @@ impl Window {
     pub(super) fn look(&mut self, now: Duration, total: u64) {
         // Neither goes backwards, whatever other threads have seen already.
         let now = nanos(now).max(self.looked);
-        let fresh = total.saturating_sub(self.seen);
+        let mut fresh = total.saturating_sub(self.seen);
         self.seen += fresh;
+        if now - self.looked > self.width.saturating_mul(SLOTS) {
+            // Nobody looked for longer than a window, so they may all have come before it. In doubt they earn nothing.
+            fresh = 0;
+        }
 
         let slot = now / self.width;
         let oldest = slot.saturating_sub(SLOTS - 1);
