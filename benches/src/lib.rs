@@ -5,6 +5,7 @@ mod criterion_says;
 mod mode;
 mod pair;
 mod random;
+pub mod readme;
 mod services;
 
 pub use criterion_says::{claim, median};
