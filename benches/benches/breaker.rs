@@ -99,7 +99,7 @@ where
 {
     c.benchmark_group(group)
         .bench_function(BenchmarkId::from_parameter(id), |b| {
-            b.iter_custom(together(service))
+            b.iter_custom(together(service));
         });
 }
 
@@ -129,8 +129,11 @@ where
     }
 }
 
-fn answering()
--> CircuitBreakerLayer<hook_breaker::ErrorsAsFailures, hook_breaker::RespondWith<fn(Rejected) -> u64>> {
+/// Answers a refusal with a number.
+type Answering =
+    CircuitBreakerLayer<hook_breaker::ErrorsAsFailures, hook_breaker::RespondWith<fn(Rejected) -> u64>>;
+
+fn answering() -> Answering {
     CircuitBreakerLayer::new().respond_with(|_: Rejected| 0)
 }
 

@@ -187,7 +187,7 @@ fn retry(c: &mut Criterion) {
 type Connection = Bare;
 
 /// A connector that is asked once: afterwards its connection is idle.
-fn connector() -> impl hook_pool::Connector<(), Response = Connection, Error = Infallible> + Clone {
+fn connector() -> impl hook_pool::Connector<(), Response = Connection, Error = Infallible> {
     service_fn(|()| -> Ready<Result<Connection, Infallible>> { ready(Ok(Bare)) })
 }
 

@@ -1,14 +1,12 @@
 #![doc = include_str!("../README.md")]
 
 pub mod claims;
-mod criterion_says;
 mod mode;
 mod pair;
 mod random;
 pub mod readme;
 mod services;
 
-pub use criterion_says::{claim, median};
 pub use mode::Mode;
 pub use pair::{Paired, Spread, alone, side_by_side};
 pub use random::{Random, Zipf};

@@ -35,7 +35,7 @@ impl Mode {
     pub fn criterion(self) -> Criterion {
         let (warm_up, measure, samples) = match self {
             Self::Full => (1_000, 2_000, 50),
-            Self::Quick | Self::Smoke => (100, 250, 10),
+            Self::Quick | Self::Smoke => (50, 150, 10),
         };
         Criterion::default()
             .warm_up_time(Duration::from_millis(warm_up))

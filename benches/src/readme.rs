@@ -125,7 +125,10 @@ mod tests {
             page.starts_with("before\n") && page.ends_with("\nafter\n"),
             "{page}"
         );
-        assert!(!page.contains("THE LAST RUN") && page.contains("A machine."), "{page}");
+        assert!(
+            !page.contains("THE LAST RUN") && page.contains("A machine."),
+            "{page}"
+        );
         assert_eq!(drift(&page), Vec::<String>::new());
     }
 

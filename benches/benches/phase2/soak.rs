@@ -11,7 +11,7 @@ use std::{
 
 use benches::{Mode, Random, claims::Suite};
 use futures::future::join_all;
-use hook_manager::{Hook, HookManager, HookOutput, HookRequest};
+use hook_manager::{Hook, HookManager, HookManagerBuilder, HookOutput, HookRequest};
 use tokio::{runtime::Runtime, time::Instant};
 
 use crate::{
@@ -58,7 +58,7 @@ fn faulty(timeout: Duration, more: Option<Hook>) -> HookManager {
             })
         })
     });
-    let builder = more.into_iter().fold(builder, |builder, hook| builder.hook(hook));
+    let builder = more.into_iter().fold(builder, HookManagerBuilder::hook);
     builder.build().expect("sensible figures")
 }
 
