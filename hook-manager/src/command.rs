@@ -2,6 +2,7 @@
 
 use std::{
     env,
+    ffi::OsString,
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
     sync::Arc,
@@ -192,7 +193,11 @@ impl Parts {
         let command = command
             .cwd(cwd)
             .env("CLAUDE_PROJECT_DIR", project)
-            .env(DEPTH, (depth() + 1).to_string());
+            .env(DEPTH, (depth_of(req.var(DEPTH)) + 1).to_string());
+        let command = match req.environment() {
+            Some(vars) => command.environment(Arc::clone(vars)),
+            None => command,
+        };
         // What no environment can hold must not keep the hook from running.
         let session = req
             .field("/session_id")
@@ -210,7 +215,11 @@ const DEPTH: &str = "HOOK_MANAGER_DEPTH";
 /// How many hook managers this process runs under, each in a hook of the one before; from the variable
 /// `HOOK_MANAGER_DEPTH`, which every hook is given.
 pub fn depth() -> u32 {
-    let depth = env::var(DEPTH).ok();
+    depth_of(env::var_os(DEPTH))
+}
+
+fn depth_of(variable: Option<OsString>) -> u32 {
+    let depth = variable.and_then(|depth| depth.into_string().ok());
     depth.and_then(|depth| depth.parse().ok()).unwrap_or(0)
 }
 

@@ -43,7 +43,7 @@ pub use self::{
     error::HookError,
     estimate::Anomaly,
     event::HookEvent,
-    execute::Execution,
+    execute::{Execution, Part},
     hook::{
         CacheKey, CacheRule, Handler, HookSpec, IfDependencyFails, OnFailure, OnOpen, Origin, Priority,
         Schedule,
