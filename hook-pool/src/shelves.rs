@@ -314,7 +314,7 @@ impl<K, C, E> Shelves<K, C, E> {
             return Turn::Failed(cause, left);
         }
         let waiting = shelf.parked();
-        if waiting >= limits.max_waiting && !front && !self.may_connect(id) {
+        if waiting >= limits.max_waiting && !front && !self.may_connect(id, now) {
             self.counts.queue_full += 1;
             return Turn::Full { waiting };
         }
@@ -536,14 +536,21 @@ impl<K, C, E> Shelves<K, C, E> {
         }
     }
 
-    /// A connection has passed its check, and is handed out.
+    /// A connection has passed its check, and is handed out, unless something has happened to the pool meanwhile.
     pub(crate) fn pass(
         &mut self,
         entry: &mut Entry<C>,
         now: Instant,
         from: Option<&'static Location<'static>>,
-    ) {
-        self.lend(entry, now, from);
+    ) -> Result<(), Closing> {
+        match self.unfit(entry, now) {
+            // Somebody may have this one as well as whoever has one already.
+            None | Some(Closing::Surplus) => {
+                self.lend(entry, now, from);
+                Ok(())
+            }
+            Some(closing) => Err(closing),
+        }
     }
 
     /// A connection has passed its check in the background, and is as idle as it was.
@@ -623,6 +630,7 @@ impl<K, C, E> Shelves<K, C, E> {
                 continue;
             }
             self.close_idle(id, 0, |_| true, Closing::Shutdown, after);
+            self.revoke(id, Closing::Shutdown, after);
             let shelf = self.shelf(id);
             shelf.turn_away(|| Grant::Closed, after);
             shelf.floor = 0;
@@ -650,11 +658,9 @@ impl<K, C, E> Shelves<K, C, E> {
         for id in self.shelves.numbers() {
             if self.shelves.get(id).is_some() {
                 self.close_idle(id, 0, |_| true, Closing::Reset, after);
+                self.revoke(id, Closing::Reset, after);
                 // Whatever was wrong may have been the credentials.
-                let trouble = self.shelf(id).trouble.as_mut();
-                if let Some(trouble) = trouble {
-                    trouble.failures = 0;
-                }
+                self.shelf(id).forget_trouble(after);
                 self.freed(id, after);
             }
         }
@@ -738,6 +744,15 @@ impl<K, C, E> Shelves<K, C, E> {
         self.counts.closed[closing as usize] += closed as u64;
         self.total -= closed;
         closed
+    }
+
+    /// Takes back what was handed to those who have not come for it yet. They were first in line, and are again.
+    fn revoke(&mut self, id: usize, closing: Closing, after: &mut Aftermath<K, C, E>) {
+        let revoked = self
+            .shelf(id)
+            .revoke(|entry| after.more().connections.push(entry));
+        self.counts.closed[closing as usize] += revoked as u64;
+        self.total -= revoked;
     }
 
     /// Closes what has been idle for too long, or has reached its age.

@@ -40,42 +40,46 @@ impl<K, C, E> Shelves<K, C, E> {
         if self.closed {
             return None;
         }
+        self.latest = self.latest.max(now);
+        let work = self.begin(id, now, after);
+        // Whoever was woken for room that it does not need, or has no right to yet, passes that on.
+        self.relieve(after);
+        Some(Start {
+            shelf: id,
+            generation: self.generation,
+            work: work?,
+            needs_keeper: self.needs_keeper(),
+        })
+    }
+
+    fn begin(&mut self, id: usize, now: Instant, after: &mut Aftermath<K, C, E>) -> Option<Work> {
         let limits = self.limits;
         let wanted = self.shelf(id).wanted(&limits);
         if wanted == 0 {
             return None;
         }
+        // First: nobody gives way for what is not even tried.
+        if let Some(at) = self.shelf(id).back_off(now) {
+            return self.wait_for(id).then_some(Work::Probe { at });
+        }
         let room = self.room_for(id, wanted, after);
         if room == 0 {
             return None;
         }
-        let work = match self.back_off(id, now) {
-            Some(at) => {
-                let shelf = self.shelf(id);
-                if shelf.prober.is_some() || shelf.waiting() == 0 {
-                    return None;
-                }
-                shelf.prober = Some(None);
-                Work::Probe { at }
-            }
-            None => {
-                let shelf = self.shelf(id);
-                let dials = (0..wanted.min(room))
-                    .map(|_| shelf.dials.insert(None))
-                    .collect::<Vec<_>>();
-                self.total += dials.len();
-                Work::Dials(dials)
-            }
-        };
-        if self.starved {
-            self.relieve(after);
+        let shelf = self.shelf(id);
+        let dials = (0..room).map(|_| shelf.dials.insert(None)).collect::<Vec<_>>();
+        self.total += dials.len();
+        Some(Work::Dials(dials))
+    }
+
+    /// Whether somebody is to wait until shelf `id` may try again: one for all.
+    fn wait_for(&mut self, id: usize) -> bool {
+        let shelf = self.shelf(id);
+        let first = shelf.prober.is_none() && shelf.waiting() > 0;
+        if first {
+            shelf.prober = Some(None);
         }
-        Some(Start {
-            shelf: id,
-            generation: self.generation,
-            work,
-            needs_keeper: self.needs_keeper(),
-        })
+        first
     }
 
     /// A connection has been opened. What comes out of it first is to be closed; then, what to do next.
@@ -131,29 +135,35 @@ impl<K, C, E> Shelves<K, C, E> {
         (None, self.next(id, now, after))
     }
 
-    /// A connect has failed. What comes out is what to do next.
+    /// A connect of that generation has failed. What comes out is what to do next.
     pub(crate) fn failed(
         &mut self,
         id: usize,
-        dial: usize,
+        (dial, generation): (usize, u64),
         cause: Cause<E>,
         now: Instant,
         after: &mut Aftermath<K, C, E>,
     ) -> Option<Next> {
-        self.suffer(id, dial, cause, now, after);
+        self.suffer(id, (dial, generation), cause, now, after);
         self.next(id, now, after)
     }
 
     /// A connect has failed in a panic, which ends its task.
-    pub(crate) fn panicked(&mut self, id: usize, dial: usize, now: Instant, after: &mut Aftermath<K, C, E>) {
-        self.suffer(id, dial, Cause::Panicked, now, after);
+    pub(crate) fn panicked(
+        &mut self,
+        id: usize,
+        (dial, generation): (usize, u64),
+        now: Instant,
+        after: &mut Aftermath<K, C, E>,
+    ) {
+        self.suffer(id, (dial, generation), Cause::Panicked, now, after);
         self.pass_on(id, after);
     }
 
     fn suffer(
         &mut self,
         id: usize,
-        dial: usize,
+        (dial, generation): (usize, u64),
         cause: Cause<E>,
         now: Instant,
         after: &mut Aftermath<K, C, E>,
@@ -163,6 +173,13 @@ impl<K, C, E> Shelves<K, C, E> {
         match &cause {
             Cause::TimedOut { .. } => self.counts.connect_timeouts += 1,
             Cause::Error(_) | Cause::Panicked => self.counts.connect_errors += 1,
+        }
+        if generation != self.generation {
+            // It says nothing about what a connect would come to now.
+            after.discard_cause(Some(cause));
+            self.changed(after);
+            self.relieve(after);
+            return;
         }
         let (first, max) = self.limits.backoff;
         let random = &mut self.random;
@@ -199,7 +216,10 @@ impl<K, C, E> Shelves<K, C, E> {
     pub(crate) fn probe(&mut self, id: usize, now: Instant, after: &mut Aftermath<K, C, E>) -> Option<Next> {
         let waker = self.shelf(id).prober.take().flatten();
         after.discard(waker);
-        self.next(id, now, after)
+        self.latest = self.latest.max(now);
+        let next = self.next(id, now, after);
+        self.relieve(after);
+        next
     }
 
     pub(crate) fn probe_dropped(&mut self, id: usize, after: &mut Aftermath<K, C, E>) {
@@ -215,16 +235,14 @@ impl<K, C, E> Shelves<K, C, E> {
         }
         let limits = self.limits;
         let wanted = self.shelf(id).wanted(&limits);
-        if wanted == 0 || self.room_for(id, wanted, after) == 0 {
+        if wanted == 0 {
             return None;
         }
-        if let Some(at) = self.back_off(id, now) {
-            let shelf = self.shelf(id);
-            if shelf.prober.is_some() || shelf.waiting() == 0 {
-                return None;
-            }
-            shelf.prober = Some(None);
-            return Some(Next::Probe { at });
+        if let Some(at) = self.shelf(id).back_off(now) {
+            return self.wait_for(id).then_some(Next::Probe { at });
+        }
+        if self.room_for(id, wanted, after) == 0 {
+            return None;
         }
         let dial = self.shelf(id).dials.insert(None);
         self.total += 1;
@@ -239,12 +257,6 @@ impl<K, C, E> Shelves<K, C, E> {
         let waker = self.shelf(id).dials.remove(dial).flatten();
         after.discard(waker);
         self.total -= 1;
-    }
-
-    /// Until when nothing is tried, if that is not over.
-    fn back_off(&mut self, id: usize, now: Instant) -> Option<Instant> {
-        let trouble = self.shelf(id).trouble.as_ref()?;
-        (now < trouble.retry_at).then_some(trouble.retry_at)
     }
 
     /// Nothing can serve those in line: they are told why.
@@ -271,11 +283,19 @@ impl<K, C, E> Shelves<K, C, E> {
     /// Sees to it that somebody begins the connects that are wanted for shelf `id`.
     pub(super) fn pass_on(&mut self, id: usize, after: &mut Aftermath<K, C, E>) {
         let limits = self.limits;
-        if self.closed || self.total >= limits.max_total {
+        if self.closed {
             return;
         }
+        let (full, latest) = (self.total >= limits.max_total, self.latest);
         let shelf = self.shelf(id);
         if shelf.prober.is_some() || shelf.wanted(&limits) == 0 {
+            return;
+        }
+        if full && shelf.back_off(latest).is_none() {
+            if shelf.is_hungry(&limits, latest) {
+                self.starved = true;
+                self.relieve(after);
+            }
             return;
         }
         if !shelf.nudge(after) && shelf.waiting() == 0 {

@@ -139,7 +139,7 @@ impl Bench {
                 self.next(next);
             }
             Fail => {
-                let (dial, _) = self.dials.remove(0);
+                let dial = self.dials.remove(0);
                 let cause = Cause::Error(Arc::new("refused"));
                 let next = self.shelves.failed(0, dial, cause, now, after);
                 self.next(next);
@@ -405,3 +405,5 @@ fn a_failure_is_told_to_those_in_line_as_soon_as_nothing_in_use_can_come_back() 
     bench.step(Look);
     assert_eq!((bench.levels(), bench.told.len()), ((0, 0, 0, 0), 1));
 }
+
+mod fuzz;
