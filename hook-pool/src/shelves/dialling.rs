@@ -179,6 +179,7 @@ impl<K, C, E> Shelves<K, C, E> {
             after.discard_cause(Some(cause));
             self.changed(after);
             self.relieve(after);
+            self.call_keeper(after);
             return;
         }
         let (first, max) = self.limits.backoff;

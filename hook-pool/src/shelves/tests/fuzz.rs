@@ -322,11 +322,17 @@ impl World {
         let levels = self.pool.levels();
         assert_eq!(levels.idle + levels.used + levels.connecting, self.pool.total);
         assert_eq!(levels.connecting, self.dials.len());
-        assert!(self.lowered || self.pool.total <= self.max_total, "too many in all");
+        assert!(
+            self.lowered || self.pool.total <= self.max_total,
+            "too many in all"
+        );
         for id in self.pool.shelves.numbers() {
             if let Some(Labelled { shelf, .. }) = self.pool.shelves.get(id) {
                 assert!(self.lowered || shelf.size() <= self.max, "too many of one key");
-                assert!(shelf.waiting() == 0 || shelf.idle.is_empty(), "one idle, one waits");
+                assert!(
+                    shelf.waiting() == 0 || shelf.idle.is_empty(),
+                    "one idle, one waits"
+                );
             }
         }
     }
@@ -344,7 +350,10 @@ fn no_wake_up_is_lost_among_keys_that_share_a_total() {
         }
         world.settle();
         world.check();
-        assert!(world.out.is_empty() && world.pool.levels().used == 0, "seed {seed}");
+        assert!(
+            world.out.is_empty() && world.pool.levels().used == 0,
+            "seed {seed}"
+        );
         if !world.waits.is_empty() {
             stuck.push(seed);
         }
