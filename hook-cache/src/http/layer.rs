@@ -19,7 +19,7 @@ use super::{
     stored::{Cache, Key, Stored, find},
 };
 use crate::{
-    CacheStats, ResultCache, config::Config, future::OneCall, load::Load, stats::Count, store::Limits,
+    CacheStats, ResultCache, config::Config, future::Calling, stats::Count, store::Limits,
 };
 
 pub(super) static X_CACHE: HeaderName = HeaderName::from_static("x-cache");
@@ -170,7 +170,7 @@ where
         if !matches!(errand, Errand::Miss(_)) {
             cache.counts().one(Count::Bypassed);
         }
-        HttpResponseFuture::called(OneCall::new(self.inner.clone(), req).load(), errand)
+        HttpResponseFuture::called(Calling::new(self.inner.clone(), req), errand)
     }
 }
 
