@@ -34,7 +34,7 @@ impl<S, Req, K, V, F, J, X, D> Refresh<S, Req, K, V, F, J, X, D>
 where
     S: Service<Req, Response = V>,
     J: StoreIf<Req, K, V>,
-        D: Carry<Loading<S, Req, J::Note>>,
+    D: Carry<Loading<S, Req, J::Note>>,
     K: Eq,
 {
     pub(crate) fn new(
@@ -44,7 +44,16 @@ where
         claim: Claim<K, V>,
     ) -> Self {
         Self {
-            miss: Miss::new(ForRequests { shared, of: PhantomData }, key, call).claimed(claim).in_background(),
+            miss: Miss::new(
+                ForRequests {
+                    shared,
+                    of: PhantomData,
+                },
+                key,
+                call,
+            )
+            .claimed(claim)
+            .in_background(),
         }
     }
 }
@@ -56,7 +65,7 @@ where
     V: Clone,
     X: Errors<S::Error>,
     J: StoreIf<Req, K, V>,
-        D: Carry<Loading<S, Req, J::Note>>,
+    D: Carry<Loading<S, Req, J::Note>>,
 {
     type Output = ();
 
@@ -70,7 +79,7 @@ impl<S, Req, K, V, F, J, X, D> fmt::Debug for Refresh<S, Req, K, V, F, J, X, D>
 where
     S: Service<Req, Response = V>,
     J: StoreIf<Req, K, V>,
-        D: Carry<Loading<S, Req, J::Note>>,
+    D: Carry<Loading<S, Req, J::Note>>,
     K: Eq,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

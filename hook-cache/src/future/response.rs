@@ -62,7 +62,7 @@ impl<S, Req, K, V, F, J, X, D> ResponseFuture<S, Req, K, V, F, J, X, D>
 where
     S: Service<Req, Response = V>,
     J: StoreIf<Req, K, V>,
-        D: Carry<Loading<S, Req, J::Note>>,
+    D: Carry<Loading<S, Req, J::Note>>,
     K: Eq,
 {
     #[inline]
@@ -79,7 +79,14 @@ where
         call: OneCall<S, Req, J::Note>,
         claim: Option<Claim<K, V>>,
     ) -> Self {
-        let mut miss = Miss::new(ForRequests { shared, of: PhantomData }, key, call);
+        let mut miss = Miss::new(
+            ForRequests {
+                shared,
+                of: PhantomData,
+            },
+            key,
+            call,
+        );
         if let Some(claim) = claim {
             miss = miss.claimed(claim);
         }
@@ -103,7 +110,7 @@ where
     V: Clone,
     X: Errors<S::Error>,
     J: StoreIf<Req, K, V>,
-        D: Carry<Loading<S, Req, J::Note>>,
+    D: Carry<Loading<S, Req, J::Note>>,
 {
     type Output = Result<V, S::Error>;
 
@@ -121,7 +128,7 @@ impl<S, Req, K, V, F, J, X, D> fmt::Debug for ResponseFuture<S, Req, K, V, F, J,
 where
     S: Service<Req, Response = V>,
     J: StoreIf<Req, K, V>,
-        D: Carry<Loading<S, Req, J::Note>>,
+    D: Carry<Loading<S, Req, J::Note>>,
     K: Eq,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
