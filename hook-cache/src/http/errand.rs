@@ -340,7 +340,7 @@ fn strip(headers: &mut HeaderMap) {
     headers.remove(&X_CACHE);
 }
 
-fn pass<R: Body>(response: Response<R>, copy: Option<Twin>, what: &'static str) -> Response<CacheBody<R>>
+fn pass<R>(response: Response<R>, copy: Option<Twin>, what: &'static str) -> Response<CacheBody<R>>
 where
     R: Body<Data = Bytes>,
 {

@@ -2,7 +2,7 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
     time::Duration,
 };
 
@@ -58,7 +58,7 @@ pin_project! {
 pub(super) struct Asked<S, B> {
     pub(super) inner: S,
     pub(super) req: Request<B>,
-    pub(super) missed: Missed,
+    pub(super) missed: Box<Missed>,
     /// Whether it may wait for another's response, and others for its own.
     pub(super) joins: bool,
 }
@@ -113,7 +113,7 @@ where
         loop {
             let next = match state.as_mut().project() {
                 StateProj::Known { response } => return Poll::Ready(Ok(response.take().expect(SPENT))),
-                StateProj::Asking { asked } => asked.take().expect(SPENT).ask(cx),
+                StateProj::Asking { asked } => asked.take().expect(SPENT).ask(cx.waker()),
                 StateProj::Waiting { waiting } => {
                     let turn = ready!(waiting.as_mut().expect(SPENT).poll(cx));
                     waiting.take().expect(SPENT).go_on(turn)
@@ -133,14 +133,14 @@ where
     S: Service<Request<B>>,
 {
     /// Leads, follows, or calls for itself.
-    fn ask<R>(mut self: Box<Self>, cx: &mut Context<'_>) -> State<S, B, R> {
+    fn ask<R>(mut self: Box<Self>, waker: &Waker) -> State<S, B, R> {
         if !self.joins {
             return self.set_out();
         }
         let cache = &self.missed.shared.cache;
         let key = cache.hashed(Key::of(&self.missed.uri));
         let most = cache.config().flight.waiters;
-        match Flights::join(cache.flights(), key, cx.waker().clone(), most) {
+        match Flights::join(cache.flights(), key, waker.clone(), most) {
             Joined::Leading(lead, _) => {
                 // It may have come in since this one looked.
                 if let Some(known) = self.look() {
@@ -187,17 +187,17 @@ where
     }
 
     /// Calls the inner service.
-    fn set_out<R>(self: Box<Self>) -> State<S, B, R> {
+    fn set_out<R>(self) -> State<S, B, R> {
         let Self {
             inner,
             mut req,
             mut missed,
             ..
-        } = *self;
+        } = self;
         missed.begin(req.headers_mut());
         State::Called {
             call: Calling::new(inner, req),
-            errand: Some(Errand::Miss(Box::new(missed))),
+            errand: Some(Errand::Miss(missed)),
         }
     }
 }
@@ -226,13 +226,13 @@ where
         }
     }
 
-    fn go_on<R>(self: Box<Self>, turn: Option<Turn<Key, Stored>>) -> State<S, B, R> {
+    fn go_on<R>(self, turn: Option<Turn<Key, Stored>>) -> State<S, B, R> {
         let Self {
             follower,
             mut asked,
             mut counted,
             ..
-        } = *self;
+        } = self;
         let Some(turn) = turn else {
             drop(follower);
             counted.not();

@@ -5,7 +5,7 @@ use hook_monitor::{Gather, Source};
 use super::layer::{ALL, Shared};
 use crate::CacheStats;
 
-/// Looks into an [`HttpCacheLayer`] from outside, and empties it.
+/// Looks into an [`HttpCacheLayer`](super::HttpCacheLayer) from outside, and empties it.
 #[derive(Clone)]
 pub struct HttpCacheHandle {
     pub(super) shared: Arc<Shared>,

@@ -187,8 +187,8 @@ where
         let cache = &self.shared.cache;
         let errand = match *req.method() {
             Method::GET | Method::HEAD => match self.answer(&req) {
-                Answer::Known(response) => return HttpResponseFuture::known(response),
-                Answer::Missed(missed, joins) => {
+                Ok(response) => return HttpResponseFuture::known(response),
+                Err(Unanswered::Missed(missed, joins)) => {
                     return HttpResponseFuture::asking(Asked {
                         inner: self.inner.clone(),
                         req,
@@ -196,7 +196,7 @@ where
                         joins,
                     });
                 }
-                Answer::Bypass => Errand::Bypass,
+                Err(Unanswered::Bypass) => Errand::Bypass,
             },
             Method::OPTIONS | Method::TRACE => Errand::Bypass,
             _ => Errand::Change(Change {
@@ -210,25 +210,25 @@ where
 }
 
 impl<S> HttpCache<S> {
-    fn answer<B, R>(&self, req: &Request<B>) -> Answer<R> {
+    fn answer<B, R>(&self, req: &Request<B>) -> Result<Response<CacheBody<R>>, Unanswered> {
         let cache = &self.shared.cache;
         let wish = wish(req.headers());
         if wish == Wish::Bypass {
-            return Answer::Bypass;
+            return Err(Unanswered::Bypass);
         }
         let uri = uri(req);
         if wish != Wish::Fresh {
             if let Some(kept) = find(cache, &uri, req.headers()) {
                 cache.counts().one(Count::Hit);
                 let answer = kept.answer(req.method(), req.headers(), cache.now());
-                return Answer::Known(labelled(answer, "hit"));
+                return Ok(labelled(answer, "hit"));
             }
         }
         if wish == Wish::OnlyCached {
             cache.counts().one(Count::Miss);
             let mut answer = Response::new(CacheBody::whole(Bytes::new()));
             *answer.status_mut() = StatusCode::GATEWAY_TIMEOUT;
-            return Answer::Known(labelled(answer, "miss"));
+            return Ok(labelled(answer, "miss"));
         }
         let get = *req.method() == Method::GET;
         let known = if get {
@@ -251,15 +251,14 @@ impl<S> HttpCache<S> {
             known,
             lead: None,
         };
-        Answer::Missed(missed, joins)
+        Err(Unanswered::Missed(Box::new(missed), joins))
     }
 }
 
-/// What the cache can say to a `GET` or `HEAD`.
-enum Answer<R> {
-    Known(Response<CacheBody<R>>),
-    /// Nothing, and whether it may wait for another's response.
-    Missed(Missed, bool),
+/// What the cache has no answer for.
+enum Unanswered {
+    /// To be loaded; and whether it may wait for another's response.
+    Missed(Box<Missed>, bool),
     Bypass,
 }
 

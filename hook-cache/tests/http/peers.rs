@@ -13,7 +13,7 @@ use axum::{
     extract::Request,
     http::{Method, Response},
 };
-use futures::{StreamExt, stream};
+use futures::stream;
 use hook_cache::http::HttpCacheLayer;
 use tower::{Layer, Service, service_fn};
 

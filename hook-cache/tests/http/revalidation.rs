@@ -20,12 +20,14 @@ use tower::{Layer, Service, service_fn, util::BoxCloneSyncService};
 
 use crate::support::{ask, secs};
 
+type Fields = Vec<(&'static str, &'static str)>;
+
 type Origin = BoxCloneSyncService<Request<Body>, Response<Body>, Infallible>;
 
 /// What the origin says next: a status and fields. What it was asked is kept.
 #[derive(Clone)]
 struct Script {
-    next: Arc<Mutex<(u16, Vec<(&'static str, &'static str)>)>>,
+    next: Arc<Mutex<(u16, Fields)>>,
     asked: Arc<Mutex<Vec<HeaderMap>>>,
     bodies: Arc<AtomicUsize>,
 }
