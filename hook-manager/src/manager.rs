@@ -168,7 +168,7 @@ impl HookManager {
     /// hook of the event has failed for the cause `why`, and what that means is each hook's own policy.
     pub fn not_run(&self, event: &HookEvent, why: impl Into<Arc<str>>) -> EventReport {
         let why = why.into();
-        let entries = self.0.entries.iter().filter(|entry| entry.event() == event);
+        let entries = self.0.entries.iter().filter(|entry| entry.is_for(event));
         let results: Vec<HookResult> = entries.map(|entry| entry.not_run(&why)).collect();
         EventReport {
             event: event.clone(),

@@ -56,10 +56,10 @@ enum Todo {
 }
 
 impl Entry {
-    pub(crate) fn event(&self) -> &HookEvent {
+    pub(crate) fn is_for(&self, event: &HookEvent) -> bool {
         match self {
-            Self::Hook { spec, .. } => &spec.event,
-            Self::Broken(hook) => &hook.event,
+            Self::Hook { spec, .. } => spec.event == *event,
+            Self::Broken(hook) => hook.is_for(event),
         }
     }
 
@@ -102,7 +102,7 @@ impl Entry {
 pub(crate) fn plan_all<'a>(entries: impl Iterator<Item = &'a Entry>, req: &HookRequest) -> Vec<Planned<'a>> {
     let mut planned: Vec<Planned<'a>> = Vec::new();
     let mut seen: HashMap<Identity, usize> = HashMap::new();
-    for entry in entries.filter(|entry| entry.event() == req.event()) {
+    for entry in entries.filter(|entry| entry.is_for(req.event())) {
         let Some(hook) = entry.plan(req) else { continue };
         let identity = match entry {
             Entry::Hook { spec, .. } => Some(spec.identity()),
