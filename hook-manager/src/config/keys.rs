@@ -190,7 +190,7 @@ impl std::fmt::Display for Written {
         match self {
             Self::Flag(value) => write!(f, "{value}"),
             Self::Whole(value) => write!(f, "{value}"),
-            Self::Number(value) => write!(f, "{value}"),
+            Self::Number(value) => write!(f, "{value:?}"),
             Self::Text(text) => write!(f, "{text:?}"),
             Self::Other(what) => f.write_str(what),
         }
