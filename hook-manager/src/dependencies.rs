@@ -40,6 +40,7 @@ impl<T> Candidate<T> {
             on_failure: spec.on_failure,
             guard: spec.is_guard(),
             origin: spec.origin.clone(),
+            is_whole_source: false,
         }));
     }
 }

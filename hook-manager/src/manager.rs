@@ -54,6 +54,8 @@ pub(crate) struct Inner {
     pub(crate) lanes: Lanes,
     pub(crate) entries: Vec<Entry>,
     by_event: HashMap<HookEvent, Vec<usize>>,
+    /// Those that stand for a source that cannot be read: at every event.
+    everywhere: Vec<usize>,
     problems: Vec<Problem>,
     pub(crate) runaway: Arc<Runaway>,
     /// Why no hook is run at all, if so.
@@ -122,9 +124,13 @@ impl HookManager {
         // A dependency on a copy of a handler is one on the first, which runs for both.
         let twins: Vec<usize> = entries.iter().map(|entry| entry.twin).collect();
         let mut by_event: HashMap<HookEvent, Vec<usize>> = HashMap::new();
+        let mut everywhere = Vec::new();
         for (at, entry) in entries.iter_mut().enumerate() {
             entry.needs.iter_mut().for_each(|need| *need = twins[*need]);
-            by_event.entry(entry.event().clone()).or_default().push(at);
+            match &entry.what {
+                What::Broken(hook) if hook.is_whole_source => everywhere.push(at),
+                _ => by_event.entry(entry.event().clone()).or_default().push(at),
+            }
         }
         let depth = command::depth();
         let too_deep = (depth >= config.max_depth).then(|| {
@@ -144,6 +150,7 @@ impl HookManager {
             lanes,
             entries,
             by_event,
+            everywhere,
             problems: config::worst_first(problems),
             runaway,
             too_deep,
@@ -192,7 +199,7 @@ impl Inner {
     /// The hooks of an event, in declared order.
     pub(crate) fn of_event(&self, event: &HookEvent) -> impl Iterator<Item = &Entry> {
         let places = self.by_event.get(event).map(Vec::as_slice).unwrap_or_default();
-        places.iter().map(|at| &self.entries[*at])
+        places.iter().chain(&self.everywhere).map(|at| &self.entries[*at])
     }
 }
 
