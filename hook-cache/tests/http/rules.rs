@@ -212,7 +212,7 @@ async fn what_may_be_stored_and_what_not() {
         ),
         (
             "5.2: a quote that is escaped ends nothing",
-            &[("cache-control", "max-age=60, x=\"\\\"\", private")],
+            &[("cache-control", "max-age=60, x=\"\\\"\", private, y=\"\\\"\"")],
             &[],
             false,
         ),
