@@ -170,7 +170,11 @@ impl Detector {
             Step::Began(direction) => self.begin(signal, direction, now, before, self.seen(), changes),
             Step::GoesOn => self.go_on(signal, self.seen(), changes),
             Step::Recovered | Step::Silent => {
-                let why = if step == Step::Silent { Ending::Silent } else { Ending::Recovered };
+                let why = if step == Step::Silent {
+                    Ending::Silent
+                } else {
+                    Ending::Recovered
+                };
                 self.end(signal, why, last, changes);
             }
             Step::Accepted => {
@@ -220,7 +224,9 @@ impl Detector {
     }
 
     fn go_on(&mut self, signal: Signal, seen: Level, changes: &mut Vec<Change>) {
-        let Some(mut anomaly) = self.active[signal as usize] else { return };
+        let Some(mut anomaly) = self.active[signal as usize] else {
+            return;
+        };
         anomaly.seen = seen;
         let severity = self.severity(signal, &anomaly.usual, &seen);
         if severity > anomaly.severity {
@@ -279,7 +285,11 @@ impl Detector {
             error_ratio: self.errors.seen(),
         };
         let is_over = judged.over > 0.01;
-        self.against = if is_over == active.is_some() { 0 } else { self.against.saturating_add(1) };
+        self.against = if is_over == active.is_some() {
+            0
+        } else {
+            self.against.saturating_add(1)
+        };
         match active {
             None if self.against >= limit.ticks => {
                 self.against = 0;
@@ -295,15 +305,20 @@ impl Detector {
     }
 
     fn note_outliers(&mut self, now: Instant, fresh: &Fresh) {
-        let is_slow = self.active[Signal::Latency as usize]
-            .is_some_and(|anomaly| anomaly.direction == Direction::Slow);
+        let is_slow =
+            self.active[Signal::Latency as usize].is_some_and(|anomaly| anomaly.direction == Direction::Slow);
         // What is slow together is an anomaly, which has its own place.
         if !self.latency.knows_enough() || is_slow {
             return;
         }
         let above = bucket(self.threshold());
         let usual_p99 = self.latency.baseline.quantile(0.99);
-        for (bucket, calls) in fresh.latency.filled().rev().take_while(|(bucket, _)| *bucket > above) {
+        for (bucket, calls) in fresh
+            .latency
+            .filled()
+            .rev()
+            .take_while(|(bucket, _)| *bucket > above)
+        {
             let calls = calls as u64;
             self.totals.outliers = self.totals.outliers.saturating_add(calls);
             if self.exemplars.len() == KEPT {

@@ -29,7 +29,11 @@ pub(super) struct Share {
 impl Share {
     /// 0 to 1; 0 of nothing.
     pub(super) fn ratio(&self) -> f64 {
-        if self.calls > 0.0 { (self.failed / self.calls).clamp(0.0, 1.0) } else { 0.0 }
+        if self.calls > 0.0 {
+            (self.failed / self.calls).clamp(0.0, 1.0)
+        } else {
+            0.0
+        }
     }
 
     fn add(&mut self, other: Self, weight: f64) {
@@ -61,7 +65,11 @@ impl Errors {
 
     /// What is seen now: in the anomaly, if there is one.
     pub(super) fn seen(&self) -> f64 {
-        if self.alarm.is_some() { self.candidate.ratio() } else { self.baseline.ratio() }
+        if self.alarm.is_some() {
+            self.candidate.ratio()
+        } else {
+            self.baseline.ratio()
+        }
     }
 
     /// Judges `fresh` calls, and learns from them.
@@ -80,8 +88,9 @@ impl Errors {
         }
         self.pending = Share::default();
         if self.baseline.calls >= ENOUGH {
+            let seen = self.alarm.map(|_| self.candidate.ratio());
             self.watched
-                .update(self.usual(), pending.failed, pending.calls, self.alarm.is_none());
+                .update(self.usual(), pending.failed, pending.calls, seen);
         }
         let (score, weight) = (self.watched.score(), (WEIGHT / pending.calls).min(1.0));
         let Some(since) = self.alarm else {
@@ -109,7 +118,8 @@ impl Errors {
     }
 
     fn learn(&mut self, pending: Share, weight: f64) {
-        self.baseline.fade((-pending.calls.min(WEIGHT) / HALF_LIFE).exp2());
+        self.baseline
+            .fade((-pending.calls.min(WEIGHT) / HALF_LIFE).exp2());
         self.baseline.add(pending, weight);
     }
 

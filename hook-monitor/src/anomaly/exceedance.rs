@@ -11,6 +11,8 @@ const CEILING: f64 = 1.5 * ALARM;
 const LEAST: f64 = 0.002;
 /// A usual share above this leaves nothing to exceed.
 const MOST: f64 = 0.9;
+/// Nothing is surer than this.
+const SURE: f64 = 0.999;
 
 /// Watches one share: of the calls beyond a quantile of the baseline, or of the failures.
 ///
@@ -44,18 +46,21 @@ impl Exceedance {
 
     /// Of `n` new calls, `beyond` were beyond, and `usual` is the share that is usual. `n` is not zero.
     ///
-    /// `calm` is whether there is no alarm: dispersion is not learned from an anomaly, which would make the next
-    /// one look usual.
-    pub(super) fn update(&mut self, usual: f64, beyond: f64, n: f64, calm: bool) {
+    /// In an anomaly, `seen` is the share in it. What is asked then is whether the calls are as usual again or as
+    /// they are in the anomaly: the odds alone would take thirty ticks to believe that a rare thing stopped, and meanwhile
+    /// an incident that is over would become the baseline. And dispersion is not learned from an anomaly, which would make
+    /// the next one look usual.
+    pub(super) fn update(&mut self, usual: f64, beyond: f64, n: f64, seen: Option<f64>) {
         if usual > MOST {
             self.score = 0.0;
             return;
         }
         let usual = usual.max(LEAST);
         let odds = usual / (1.0 - usual) * self.odds;
-        let changed = odds / (1.0 + odds);
-        let evidence = beyond * (changed / usual).ln() + (n - beyond) * ((1.0 - changed) / (1.0 - usual)).ln();
-        if calm && self.score < CALM {
+        let changed = (odds / (1.0 + odds)).max(seen.unwrap_or(0.0)).min(SURE);
+        let evidence =
+            beyond * (changed / usual).ln() + (n - beyond) * ((1.0 - changed) / (1.0 - usual)).ln();
+        if seen.is_none() && self.score < CALM {
             let off = beyond - n * usual;
             let chi = (off * off / (n * usual * (1.0 - usual))).min(30.0);
             self.dispersion += 0.02 * (chi - self.dispersion);
@@ -76,8 +81,8 @@ mod tests {
             for n in [1.0, 50.0, 1e6, u64::MAX as f64] {
                 for share in shares {
                     let mut watched = Exceedance::new(5.0);
-                    for calm in [true, false, true] {
-                        watched.update(usual, share * n, n, calm);
+                    for seen in [None, Some(0.0), Some(share), Some(1.0), None] {
+                        watched.update(usual, share * n, n, seen);
                         let score = watched.score();
                         assert!((0.0..=CEILING).contains(&score), "{usual} {share} {n}: {score}");
                         assert!(watched.dispersion.is_finite() && watched.dispersion > 0.0);
@@ -90,17 +95,26 @@ mod tests {
     #[test]
     fn no_single_tick_is_an_alarm_and_two_can_be() {
         let mut watched = Exceedance::new(4.0);
-        watched.update(0.5, 1e9, 1e9, true);
+        watched.update(0.5, 1e9, 1e9, None);
         assert!(watched.score() < ALARM);
-        watched.update(0.5, 1e9, 1e9, true);
+        watched.update(0.5, 1e9, 1e9, None);
         assert!(watched.score() > ALARM);
+    }
+
+    #[test]
+    fn a_rare_thing_that_stopped_is_believed_to_have_stopped() {
+        let mut watched = Exceedance::new(5.0);
+        (0..10).for_each(|_| watched.update(0.002, 15.0, 50.0, Some(0.3)));
+        assert_eq!(watched.score(), CEILING);
+        (0..2).for_each(|_| watched.update(0.002, 0.0, 50.0, Some(0.3)));
+        assert!(watched.score() < CALM);
     }
 
     #[test]
     fn nothing_is_learned_from_an_anomaly() {
         let mut watched = Exceedance::new(5.0);
         for _ in 0..100 {
-            watched.update(0.01, 30.0, 50.0, false);
+            watched.update(0.01, 30.0, 50.0, Some(0.6));
         }
         assert_eq!(watched.dispersion, 1.0);
     }
@@ -109,7 +123,7 @@ mod tests {
     fn where_nearly_everything_fails_already_there_is_no_more_to_say() {
         for usual in [0.95, 1.0] {
             let mut watched = Exceedance::new(5.0);
-            (0..1_000).for_each(|_| watched.update(usual, 50.0, 50.0, true));
+            (0..1_000).for_each(|_| watched.update(usual, 50.0, 50.0, None));
             assert_eq!(watched.score(), 0.0);
         }
     }

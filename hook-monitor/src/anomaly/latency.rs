@@ -96,7 +96,11 @@ impl Latency {
 
     /// What is seen now: the anomaly, if there is one.
     pub(super) fn seen(&self) -> &Weights {
-        if self.alarm.is_some() { &self.candidate } else { &self.baseline }
+        if self.alarm.is_some() {
+            &self.candidate
+        } else {
+            &self.baseline
+        }
     }
 
     /// Judges `fresh` calls, and learns from them. `limit` is a bucket.
@@ -127,7 +131,8 @@ impl Latency {
         let (mut score, mut direction) = (0.0, Direction::Slow);
         if self.knows_enough() {
             for quantile in &mut self.watched {
-                quantile.update(&self.baseline, &self.pending, n, self.alarm.is_none());
+                let seen = self.alarm.map(|_| &self.candidate);
+                quantile.update(&self.baseline, &self.pending, n, seen);
                 if quantile.share.score() > score {
                     (score, direction) = (quantile.share.score(), quantile.direction);
                 }
@@ -170,12 +175,14 @@ impl Latency {
     fn calm_down(&mut self) {
         self.alarm = None;
         self.candidate.clear();
-        self.watched.iter_mut().for_each(|quantile| quantile.share.reset());
+        self.watched
+            .iter_mut()
+            .for_each(|quantile| quantile.share.reset());
     }
 }
 
 impl Quantile {
-    fn update(&mut self, baseline: &Weights, pending: &Weights, n: f64, calm: bool) {
+    fn update(&mut self, baseline: &Weights, pending: &Weights, n: f64, seen: Option<&Weights>) {
         let total = baseline.total();
         let is_slow = self.direction == Direction::Slow;
         let tail = if is_slow { 1.0 - self.q } else { self.q };
@@ -185,13 +192,17 @@ impl Quantile {
         // One bucket further than the quantile's own. What is beyond is strictly beyond, so that a constant
         // latency exceeds nothing; and one that trembles over the edge of a bucket does not either.
         let bucket = baseline.bucket_of(self.q);
-        let (usual, beyond) = if is_slow {
-            (baseline.above(bucket + 1), pending.above(bucket + 1))
-        } else {
-            let bucket = bucket.saturating_sub(1);
-            (baseline.below(bucket), pending.below(bucket))
+        let share = |of: &Weights| {
+            let beyond = if is_slow {
+                of.above(bucket + 1)
+            } else {
+                of.below(bucket.saturating_sub(1))
+            };
+            (beyond / of.total()).clamp(0.0, 1.0)
         };
-        self.share.update((usual / total).clamp(0.0, 1.0), beyond, n, calm);
+        // Of what is seen in an anomaly there is a tick at least.
+        let seen = seen.map(share);
+        self.share.update(share(baseline), share(pending) * n, n, seen);
     }
 }
 

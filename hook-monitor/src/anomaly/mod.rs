@@ -50,8 +50,8 @@ mod weights;
 
 pub use detector::Totals;
 pub use event::{
-    Anomaly, AnomalyEvent, BaselineShift, Change, Direction, Ending, Exemplar, Level, Limit, Outlier, Severity,
-    Signal,
+    Anomaly, AnomalyEvent, BaselineShift, Change, Direction, Ending, Exemplar, Level, Limit, Outlier,
+    Severity, Signal,
 };
 pub use target::{AnomalyTarget, Observed, TargetState};
 pub use task::{AnomalyEvents, AnomalyTask};

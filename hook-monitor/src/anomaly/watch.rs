@@ -112,7 +112,10 @@ impl AnomalyWatch {
 
     /// The target of that name.
     pub fn target(&self, name: &str) -> Option<AnomalyTarget> {
-        self.targets().iter().find(|target| target.name() == name).cloned()
+        self.targets()
+            .iter()
+            .find(|target| target.name() == name)
+            .cloned()
     }
 
     /// All targets.
@@ -125,7 +128,9 @@ impl AnomalyWatch {
     /// For those who have a rhythm of their own; else see [`spawn`](Self::spawn). Does nothing while another thread is at it.
     pub fn tick(&self, now: Instant) -> Vec<AnomalyEvent> {
         let mut events = Vec::new();
-        let Some(_turn) = Turn::take(&self.inner.is_ticking) else { return events };
+        let Some(_turn) = Turn::take(&self.inner.is_ticking) else {
+            return events;
+        };
         for target in self.all() {
             for change in target.tick(now) {
                 let event = AnomalyEvent {
@@ -169,7 +174,8 @@ struct Turn<'a>(&'a AtomicBool);
 impl<'a> Turn<'a> {
     fn take(is_ticking: &'a AtomicBool) -> Option<Self> {
         let taken = is_ticking.compare_exchange(false, true, Acquire, Relaxed);
-        taken.is_ok().then_some(Self(is_ticking))
+        // Not `then_some`: that would make a turn, and drop it, also where there is none.
+        taken.is_ok().then(|| Self(is_ticking))
     }
 }
 
@@ -205,7 +211,11 @@ impl Source for AnomalyWatch {
     }
 
     fn status(&self) -> Status {
-        self.all().iter().map(AnomalyTarget::status).max().unwrap_or_default()
+        self.all()
+            .iter()
+            .map(AnomalyTarget::status)
+            .max()
+            .unwrap_or_default()
     }
 
     fn read(&self, into: &mut dyn Gather) {
@@ -231,7 +241,11 @@ impl Source for AnomalyWatch {
                 into.counter("hook_anomaly_episodes_total", &labels, value);
             }
             into.counter("hook_baseline_shifts_total", &[("target", name)], totals.shifts);
-            into.counter("hook_anomaly_outliers_total", &[("target", name)], totals.outliers);
+            into.counter(
+                "hook_anomaly_outliers_total",
+                &[("target", name)],
+                totals.outliers,
+            );
             let usual = state.baseline.unwrap_or_default();
             let (p50, p99) = state.against_the_day.unwrap_or((1.0, 1.0));
             for (quantile, usual, ratio) in [("0.5", usual.p50, p50), ("0.99", usual.p99, p99)] {

@@ -125,7 +125,11 @@ impl Weights {
 
     /// The buckets that hold something, smallest first.
     pub(super) fn filled(&self) -> impl DoubleEndedIterator<Item = (usize, f64)> + '_ {
-        let end = if self.low <= self.high { self.high + 1 } else { self.low };
+        let end = if self.low <= self.high {
+            self.high + 1
+        } else {
+            self.low
+        };
         (self.low..end)
             .map(|bucket| (bucket, self.mass[bucket]))
             .filter(|(_, mass)| *mass > 0.0)
@@ -147,17 +151,38 @@ mod tests {
         for (bucket, weight) in [(10, 1.0), (20, 2.0), (30, 4.0)] {
             weights.add(bucket, weight);
         }
-        for (bucket, below, above) in [(0, 0.0, 7.0), (10, 0.0, 6.0), (20, 1.0, 4.0), (25, 3.0, 4.0), (30, 3.0, 0.0), (495, 7.0, 0.0)] {
-            assert_eq!((weights.below(bucket), weights.above(bucket)), (below, above), "{bucket}");
+        for (bucket, below, above) in [
+            (0, 0.0, 7.0),
+            (10, 0.0, 6.0),
+            (20, 1.0, 4.0),
+            (25, 3.0, 4.0),
+            (30, 3.0, 0.0),
+            (495, 7.0, 0.0),
+        ] {
+            assert_eq!(
+                (weights.below(bucket), weights.above(bucket)),
+                (below, above),
+                "{bucket}"
+            );
         }
-        assert_eq!((weights.bucket_of(0.0), weights.bucket_of(0.3), weights.bucket_of(1.0)), (10, 20, 30));
+        assert_eq!(
+            (
+                weights.bucket_of(0.0),
+                weights.bucket_of(0.3),
+                weights.bucket_of(1.0)
+            ),
+            (10, 20, 30)
+        );
     }
 
     #[test]
     fn nothing_has_no_quantile_and_nothing_beyond() {
         let mut nothing = Weights::new();
         for _ in 0..2 {
-            assert_eq!((nothing.above(0), nothing.below(495), nothing.nanos(0.99)), (0.0, 0.0, 0));
+            assert_eq!(
+                (nothing.above(0), nothing.below(495), nothing.nanos(0.99)),
+                (0.0, 0.0, 0)
+            );
             assert_eq!(nothing.filled().count(), 0);
             nothing.add(3, 1.0);
             nothing.fade(0.0);

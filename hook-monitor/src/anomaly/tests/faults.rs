@@ -40,7 +40,9 @@ impl Naive {
 /// The share of the last `of` calls of a stream that the naive detector calls odd.
 fn naive(kind: Kind, before: usize, of: usize, by: f64) -> f64 {
     let mut stream = Stream::new(kind, 11);
-    let mut naive = Naive { window: VecDeque::new() };
+    let mut naive = Naive {
+        window: VecDeque::new(),
+    };
     for _ in 0..before {
         naive.is_odd(stream.next());
     }
@@ -51,7 +53,12 @@ fn naive(kind: Kind, before: usize, of: usize, by: f64) -> f64 {
 #[test]
 fn feedback_loop_of_leaving_out_what_is_odd() {
     // Leaving out what is odd trims the tail, so that more is odd: 20 % and more of calls like any other.
-    for kind in [Kind::LogNormal(0.1), Kind::LogNormal(0.5), Kind::LogNormal(1.0), Kind::Pareto(1.8)] {
+    for kind in [
+        Kind::LogNormal(0.1),
+        Kind::LogNormal(0.5),
+        Kind::LogNormal(1.0),
+        Kind::Pareto(1.8),
+    ] {
         let share = naive(kind, 0, 20_000, 1.0);
         assert!(share > 0.15, "{kind:?}: the naive detector finds {share}");
         let mut sim = Sim::new(kind, 11);
@@ -59,9 +66,15 @@ fn feedback_loop_of_leaving_out_what_is_odd() {
         assert_eq!((sim.flagged, sim.changes.len()), (0, 0), "{kind:?}");
         // What is learned is the whole stream, tail and all.
         let p99 = sim.detector.baseline().expect("a baseline").p99.as_secs_f64() * 1e3;
-        let mut whole: Vec<_> = (0..20_000).scan(Stream::new(kind, 12), |stream, _| Some(stream.next())).collect();
+        let mut whole: Vec<_> = (0..20_000)
+            .scan(Stream::new(kind, 12), |stream, _| Some(stream.next()))
+            .collect();
         whole.sort_by(f64::total_cmp);
-        assert!((0.7..1.5).contains(&(p99 / whole[19_800])), "{kind:?}: {p99} for {}", whole[19_800]);
+        assert!(
+            (0.7..1.5).contains(&(p99 / whole[19_800])),
+            "{kind:?}: {p99} for {}",
+            whole[19_800]
+        );
     }
 }
 
@@ -74,14 +87,19 @@ fn stuck_after_a_level_shift() {
         sim.run(5_000);
         sim.run_with(20_000, |_, ms| ms * 10.0);
         let share = sim.flagged as f64 / 20_000.0;
-        assert!(share > 0.0 && share < 0.1 && !sim.is_active(Signal::Latency), "{kind:?}: {share}");
+        assert!(
+            share > 0.0 && share < 0.1 && !sim.is_active(Signal::Latency),
+            "{kind:?}: {share}"
+        );
     }
 }
 
 #[test]
 fn zero_variance_divides_by_zero() {
     // The naive detector finds everything odd that is not the very same.
-    let mut constant = Naive { window: std::iter::repeat_n(10.0, 50).collect() };
+    let mut constant = Naive {
+        window: std::iter::repeat_n(10.0, 50).collect(),
+    };
     assert!(constant.is_odd(10.000_001));
     // Ours finds nothing in a constant, at zero, at the edge of a bucket, or at the end of time; nor in a tremble of it.
     for nanos in [0, 1, 1_024, 1 << 30, u64::MAX] {
@@ -91,12 +109,17 @@ fn zero_variance_divides_by_zero() {
             let mut fresh = Fresh::new();
             // A hundred ticks on this side of the edge, and a hundred on the other.
             let trembling = nanos - nanos.min(tick / 100 % 2);
-            fresh.latency.add(bucket_of(Duration::from_nanos(trembling)), 50.0);
+            fresh
+                .latency
+                .add(bucket_of(Duration::from_nanos(trembling)), 50.0);
             now += Duration::from_secs(1);
             assert_eq!(detector.tick(now, &fresh), [], "{nanos} ns, tick {tick}");
         }
         let (p50, p99) = detector.against_the_day().expect("a day");
-        assert!((p50, p99) == (1.0, 1.0) || nanos == 1 << 30 || nanos == 1_024, "{p50} {p99}");
+        assert!(
+            (p50, p99) == (1.0, 1.0) || nanos == 1 << 30 || nanos == 1_024,
+            "{p50} {p99}"
+        );
     }
 }
 
@@ -109,7 +132,12 @@ fn all_mass_in_one_bucket_is_not_below_its_own_tenth_percentile() {
     for by in [1.5, 0.5] {
         let before = sim.calls;
         sim.run_with(1_000, |_, ms| ms * by);
-        assert!(sim.begun(Signal::Latency).last().is_some_and(|begun| begun - before <= 150), "x{by}");
+        assert!(
+            sim.begun(Signal::Latency)
+                .last()
+                .is_some_and(|begun| begun - before <= 150),
+            "x{by}"
+        );
         sim.run_with(1_000, |_, ms| ms * by);
     }
 }
@@ -144,7 +172,10 @@ fn dispersion_learned_from_an_anomaly_makes_the_next_one_look_usual() {
         sim.run(5_000);
         for _ in 0..10 {
             let before = sim.calls;
-            sim.run_with(900, |stream, ms| if stream.uniform() < 0.05 { ms * 20.0 } else { ms });
+            sim.run_with(
+                900,
+                |stream, ms| if stream.uniform() < 0.05 { ms * 20.0 } else { ms },
+            );
             noticed += usize::from(sim.begun(Signal::Latency).iter().any(|begun| *begun > before));
             sim.run(8_000);
         }

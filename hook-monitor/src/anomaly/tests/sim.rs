@@ -2,10 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use crate::anomaly::{
-    Change, Signal,
-    detector::{Detector, Fresh},
-    weights::bucket_of,
+use crate::{
+    anomaly::{
+        Change, Signal,
+        detector::{Detector, Fresh},
+    },
+    histogram::bucket,
 };
 
 /// Distributions of latency, in milliseconds, each with a median or mean of about ten.
@@ -139,11 +141,10 @@ impl Sim {
             for _ in 0..batch {
                 let ms = self.stream.next();
                 let ms = change(&mut self.stream, ms);
-                let took = Duration::from_secs_f64(ms / 1_000.0);
-                self.fresh.latency.add(bucket_of(took), 1.0);
+                self.fresh.latency.add(bucket((ms * 1e6) as u64), 1.0);
                 if ms > self.slowest {
                     self.slowest = ms;
-                    self.fresh.slowest = Some(took);
+                    self.fresh.slowest = Some(Duration::from_secs_f64(ms / 1_000.0));
                 }
                 self.fresh.outcomes.calls += 1.0;
                 if self.failing > 0.0 && self.stream.uniform() < self.failing {
@@ -162,7 +163,8 @@ impl Sim {
     pub(super) fn tick(&mut self) {
         self.now += Duration::from_secs(1);
         let changes = self.detector.tick(self.now, &self.fresh);
-        self.changes.extend(changes.into_iter().map(|change| (self.calls, change)));
+        self.changes
+            .extend(changes.into_iter().map(|change| (self.calls, change)));
         self.fresh.latency.clear();
         self.fresh.slowest = None;
         self.fresh.outcomes = Default::default();
