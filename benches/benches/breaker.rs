@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use benches::{Bare, Down, call, claim};
+use benches::{Bare, Down, Mode, call, calls, claims::Suite};
 use criterion::{BenchmarkId, Criterion};
 use hook_breaker::{CircuitBreakerLayer, Rejected, TripPolicy, Window};
 use tokio::runtime::Runtime;
@@ -97,6 +97,16 @@ fn two<S>(c: &mut Criterion, group: &str, id: &str, service: &S)
 where
     S: Service<u64> + Clone + Send,
 {
+    c.benchmark_group(group)
+        .bench_function(BenchmarkId::from_parameter(id), |b| {
+            b.iter_custom(together(service));
+        });
+}
+
+fn together<S>(service: &S) -> impl FnMut(u64) -> Duration
+where
+    S: Service<u64> + Clone + Send,
+{
     let run = |iterations: u64, start: &Barrier, mut service: S| {
         for req in 0..10_000 {
             let _ = call(&mut service, req);
@@ -108,23 +118,27 @@ where
         }
         begin.elapsed()
     };
-    c.benchmark_group(group)
-        .bench_function(BenchmarkId::from_parameter(id), |b| {
-            b.iter_custom(|iterations| {
-                let start = Barrier::new(2);
-                thread::scope(|scope| {
-                    let clone = service.clone();
-                    let other = scope.spawn(|| run(iterations, &start, clone));
-                    let mine = run(iterations, &start, service.clone());
-                    mine.max(other.join().expect("a bare call does not panic"))
-                })
-            });
-        });
+    move |iterations| {
+        let start = Barrier::new(2);
+        thread::scope(|scope| {
+            let clone = service.clone();
+            let other = scope.spawn(|| run(iterations, &start, clone));
+            let mine = run(iterations, &start, service.clone());
+            mine.max(other.join().expect("a bare call does not panic"))
+        })
+    }
+}
+
+/// Answers a refusal with a number.
+type Answering =
+    CircuitBreakerLayer<hook_breaker::ErrorsAsFailures, hook_breaker::RespondWith<fn(Rejected) -> u64>>;
+
+fn answering() -> Answering {
+    CircuitBreakerLayer::new().respond_with(|_: Rejected| 0)
 }
 
 fn open(c: &mut Criterion) {
     let group = "breaker/open";
-    let answering = || CircuitBreakerLayer::new().respond_with(|_: Rejected| 0);
     line(c, group, OURS_ANSWER, answering().layer(Down));
     line(
         c,
@@ -138,12 +152,15 @@ fn open(c: &mut Criterion) {
         "hook-breaker, an error in a box",
         CircuitBreakerLayer::new().layer(Down),
     );
-    let peer = PeerLayer::builder()
+    line(c, group, TR, open_peer().layer(Down));
+}
+
+fn open_peer() -> PeerLayer {
+    PeerLayer::builder()
         .sliding_window_size(10)
         .wait_duration_in_open(Duration::from_secs(3600))
         .build()
-        .expect("sensible figures");
-    line(c, group, TR, peer.layer(Down));
+        .expect("sensible figures")
 }
 
 /// How long a call takes while there are so many in the window. Twelve windows go by, in bursts, twenty to a window;
@@ -171,8 +188,12 @@ fn crowded<S: Service<u64>>(mut service: S, calls: u32, windows: u32) -> Duratio
 const WINDOW: Duration = Duration::from_millis(200);
 
 /// Not Criterion's kind of measurement: time has to go by between the calls.
-fn crowds(is_test: bool) {
-    let windows = if is_test { 1 } else { 12 };
+fn crowds(suite: &mut Suite) {
+    let windows = match suite.mode() {
+        Mode::Smoke => 1,
+        Mode::Quick => 5,
+        Mode::Full => 12,
+    };
     let mut ours = Vec::new();
     for calls in [1_000, 10_000, 100_000] {
         let took = crowded(rate(Window::time(WINDOW)).layer(Bare), calls, windows);
@@ -191,41 +212,45 @@ fn crowds(is_test: bool) {
             "breaker/window: {calls:>7} calls in {WINDOW:?}, a call: hook-breaker {took:?} (over a window of calls \
              {control:?}), {TR} {peer}"
         );
-        ours.push(took.as_secs_f64());
+        ours.push(took);
     }
-    let most = ours.iter().copied().fold(0.0, f64::max);
-    let least = ours.iter().copied().fold(f64::INFINITY, f64::min);
-    println!(
-        "breaker/window: the dearest of ours is {:.2} x the cheapest (target 1.2)",
-        most / least
+    let most = ours.iter().max().map_or(0.0, Duration::as_secs_f64);
+    let least = ours.iter().min().map_or(0.0, Duration::as_secs_f64);
+    let measured = format!(
+        "{:?} of 1 k, {:?} of 10 k, {:?} of 100 k",
+        ours[0], ours[1], ours[2]
     );
+    suite.value("breaker.window", most / least, measured);
+}
+
+fn claims(suite: &mut Suite) {
+    let peer = |window| calls(peer(window).layer(Bare));
+    let ours = calls(CircuitBreakerLayer::new().layer(Bare));
+    suite.ratio("breaker.closed.consecutive", ours, peer(100));
+    suite.ratio(
+        "breaker.closed.rate",
+        calls(of_100_calls().layer(Bare)),
+        peer(100),
+    );
+    let (ours, theirs) = (of_100_calls().layer(Bare), self::peer(100).layer(Bare));
+    suite.ratio("breaker.closed.two_threads", together(&ours), together(&theirs));
+    let ours = calls(answering().layer(Down));
+    suite.ratio("breaker.open", ours, calls(open_peer().layer(Down)));
+    if suite.wants("breaker.window") {
+        crowds(suite);
+    }
 }
 
 /// Everything runs inside a tokio runtime, as it would in a service.
 fn main() {
     let runtime = Runtime::new().expect("a runtime");
     let _inside = runtime.enter();
-    let mut criterion = Criterion::default()
-        .warm_up_time(Duration::from_secs(1))
-        .measurement_time(Duration::from_secs(2))
-        .configure_from_args();
+    let mut suite = Suite::named("breaker");
+    let mut criterion = suite.mode().criterion();
     closed(&mut criterion);
     shared(&mut criterion);
     open(&mut criterion);
     criterion.final_summary();
-
-    let is_test = std::env::args().any(|arg| arg == "--test");
-    let is_filtered = std::env::args()
-        .skip(1)
-        .any(|arg| arg.starts_with("breaker/") && arg != "breaker/window");
-    if !is_filtered {
-        crowds(is_test);
-    }
-    if !is_test {
-        claim("breaker/closed", OURS, TR, 1.0 / 40.0);
-        claim("breaker/closed", OURS_RATE, TR, 1.0 / 15.0);
-        claim("breaker/two_threads", OURS_RATE, TR, 1.0 / 15.0);
-        claim("breaker/open", OURS_ANSWER, TR, 1.0 / 10.0);
-        claim("breaker/open", OURS_ANSWER_COARSE, TR, 1.0 / 10.0);
-    }
+    claims(&mut suite);
+    suite.finish();
 }

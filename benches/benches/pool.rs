@@ -3,6 +3,7 @@
 use std::{
     convert::Infallible,
     future::{Future, Ready, ready},
+    hint::black_box,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::SeqCst},
@@ -10,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use benches::drive;
+use benches::{claims::Suite, drive};
 use criterion::Criterion;
 use futures::future::join_all;
 use hook_pool::ConnectionPool;
@@ -172,7 +173,7 @@ fn runtime(workers: usize) -> Runtime {
 }
 
 /// An idle connection taken and given back, by one caller.
-fn checkout(c: &mut Criterion) {
+fn checkout(c: &mut Criterion, suite: &mut Suite) {
     let runtime = runtime(1);
     let _entered = runtime.enter();
     let mut group = c.benchmark_group("pool/checkout");
@@ -181,21 +182,31 @@ fn checkout(c: &mut Criterion) {
         service_fn(|()| -> Ready<Result<u64, Infallible>> { ready(Ok(1)) })
     }
     let ours = ConnectionPool::new(connector(), 10);
-    group.bench_function("hook-pool", |b| {
-        b.iter(|| *drive(ours.get(&())).expect("an idle connection"));
-    });
+    let ours = || *drive(ours.get(&())).expect("an idle connection");
+    group.bench_function("hook-pool", |b| b.iter(ours));
     let coarse = ConnectionPool::new(connector(), 10).coarse_clock();
-    group.bench_function("hook-pool, coarse clock", |b| {
-        b.iter(|| *drive(coarse.get(&())).expect("an idle connection"));
-    });
+    let coarse = || *drive(coarse.get(&())).expect("an idle connection");
+    group.bench_function("hook-pool, coarse clock", |b| b.iter(coarse));
     let deadpool = runtime.block_on(deadpool::managed::Pool::of(&Dial::default(), 10));
-    group.bench_function("deadpool 0.13", |b| {
-        b.iter(|| *drive(deadpool.get()).expect("an idle connection"));
-    });
+    let deadpool = || *drive(deadpool.get()).expect("an idle connection");
+    group.bench_function("deadpool 0.13", |b| b.iter(deadpool));
     let bb8 = runtime.block_on(bb8::Pool::of(&Dial::default(), 10));
-    group.bench_function("bb8 0.9", |b| {
-        b.iter(|| *drive(bb8.get()).expect("an idle connection"));
-    });
+    let bb8 = || *drive(bb8.get()).expect("an idle connection");
+    group.bench_function("bb8 0.9", |b| b.iter(bb8));
+
+    suite.ratio("pool.checkout.deadpool", timed(ours), timed(deadpool));
+    suite.ratio("pool.checkout.bb8", timed(ours), timed(bb8));
+}
+
+/// So many in a row.
+fn timed(once: impl Fn() -> u64) -> impl FnMut(u64) -> Duration {
+    move |n| {
+        let start = Instant::now();
+        for _ in 0..n {
+            black_box(once());
+        }
+        start.elapsed()
+    }
 }
 
 /// Forty tasks on ten connections, each held while its task gives way once: thirty are always in line. The time is
@@ -206,35 +217,40 @@ fn contended(c: &mut Criterion) {
             "pool/40 tasks on 10 connections, {workers} worker{}",
             if workers == 1 { "" } else { "s" }
         );
-        line::<Arc<ConnectionPool<Connector, ()>>>(c, &group, workers);
-        line::<deadpool::managed::Pool<Dial>>(c, &group, workers);
-        line::<bb8::Pool<Dial>>(c, &group, workers);
+        line::<Ours>(c, &group, workers);
+        line::<Deadpool>(c, &group, workers);
+        line::<Bb8>(c, &group, workers);
     }
 }
 
 fn line<P: Peer>(c: &mut Criterion, group: &str, workers: usize) {
+    let crowd = crowd::<P>(workers);
+    c.benchmark_group(group)
+        .bench_function(P::NAME, |b| b.iter_custom(&crowd));
+}
+
+/// So many checkouts by forty tasks on ten connections.
+fn crowd<P: Peer>(workers: usize) -> impl Fn(u64) -> Duration {
     const TASKS: u64 = 40;
     let runtime = runtime(workers);
     let pool = runtime.block_on(P::of(&Dial::default(), 10));
-    c.benchmark_group(group).bench_function(P::NAME, |b| {
-        b.iter_custom(|iterations| {
-            let each = iterations.div_ceil(TASKS);
-            let took = runtime.block_on(async {
-                let start = Instant::now();
-                let tasks = (0..TASKS).map(|_| {
-                    let pool = pool.clone();
-                    tokio::spawn(async move {
-                        for _ in 0..each {
-                            pool.with(tokio::task::yield_now).await;
-                        }
-                    })
-                });
-                join_all(tasks).await;
-                start.elapsed()
+    move |iterations| {
+        let each = iterations.div_ceil(TASKS);
+        let took = runtime.block_on(async {
+            let start = Instant::now();
+            let tasks = (0..TASKS).map(|_| {
+                let pool = pool.clone();
+                tokio::spawn(async move {
+                    for _ in 0..each {
+                        pool.with(tokio::task::yield_now).await;
+                    }
+                })
             });
-            took.mul_f64(iterations as f64 / (each * TASKS) as f64)
+            join_all(tasks).await;
+            start.elapsed()
         });
-    });
+        took.mul_f64(iterations as f64 / (each * TASKS) as f64)
+    }
 }
 
 /// Five warm connections, a connect takes 150 ms, a query 2 ms, and fifty come at once to a pool of fifty.
@@ -263,37 +279,61 @@ async fn impatient<P: Peer>() -> (usize, usize) {
     (served, dial.begun())
 }
 
-async fn print<P: Peer>() {
-    let (took, connections) = spike::<P>().await;
-    let (served, begun) = impatient::<P>().await;
-    println!(
-        "{:<14} | {took:>8.1?}, {connections:>2} connections at the end | {served:>2} of 20 served, {begun:>2} connects begun",
-        P::NAME
-    );
-}
+type Ours = Arc<ConnectionPool<Connector, ()>>;
+type Deadpool = deadpool::managed::Pool<Dial>;
+type Bb8 = bb8::Pool<Dial>;
 
 fn main() {
-    let mut criterion = Criterion::default()
-        .warm_up_time(Duration::from_millis(500))
-        .measurement_time(Duration::from_millis(1_500))
-        .configure_from_args();
-    checkout(&mut criterion);
+    let mut suite = Suite::named("pool");
+    let mut criterion = suite.mode().criterion();
+    checkout(&mut criterion, &mut suite);
     contended(&mut criterion);
     criterion.final_summary();
-    let asked_for_something_else = std::env::args()
-        .skip(1)
-        .any(|arg| !arg.starts_with('-') && !"behaviour".contains(&*arg));
-    if !asked_for_something_else {
-        behaviour();
+    suite.ratio("pool.contended.deadpool", crowd::<Ours>(1), crowd::<Deadpool>(1));
+    suite.ratio("pool.contended.bb8", crowd::<Ours>(1), crowd::<Bb8>(1));
+    if suite.wants("pool.spike") || suite.wants("pool.impatient") {
+        behaviour(&mut suite);
     }
+    suite.finish();
 }
 
-/// Not how long it takes but what comes of it, in real time.
-fn behaviour() {
-    println!("               | spike: 50 at once, 5 warm           | 20 callers of 20 ms, connect 150 ms");
+/// Not how long it takes but what comes of it, in real time: the median of three spikes.
+fn behaviour(suite: &mut Suite) {
+    let times = suite.mode().pick(1, 3);
     runtime(1).block_on(async {
-        print::<Arc<ConnectionPool<Connector, ()>>>().await;
-        print::<deadpool::managed::Pool<Dial>>().await;
-        print::<bb8::Pool<Dial>>().await;
+        let (took, connections) = spikes::<Ours>(times).await;
+        let (deadpool, bb8) = (spikes::<Deadpool>(times).await, spikes::<Bb8>(times).await);
+        let ms = |took: Duration| took.as_secs_f64() * 1e3;
+        suite.value(
+            "pool.spike",
+            ms(took),
+            format!("deadpool {:.1} ms, bb8 {:.1} ms", ms(deadpool.0), ms(bb8.0)),
+        );
+        suite.value(
+            "pool.spike.connections",
+            connections as f64,
+            format!("deadpool {}, bb8 {}", deadpool.1, bb8.1),
+        );
+        let (served, begun) = impatient::<Ours>().await;
+        let (deadpool, bb8) = (impatient::<Deadpool>().await, impatient::<Bb8>().await);
+        suite.value(
+            "pool.impatient",
+            served as f64,
+            format!("of 20; deadpool {}, bb8 {}", deadpool.0, bb8.0),
+        );
+        suite.value(
+            "pool.impatient.connects",
+            begun as f64,
+            format!("deadpool {}, bb8 {}", deadpool.1, bb8.1),
+        );
     });
+}
+
+async fn spikes<P: Peer>(times: usize) -> (Duration, usize) {
+    let mut all = Vec::new();
+    for _ in 0..times {
+        all.push(spike::<P>().await);
+    }
+    all.sort();
+    all[times / 2]
 }

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use benches::{IsDown, call};
+use benches::{IsDown, call, calls, claims::Suite};
 use criterion::{BenchmarkId, Criterion};
 use hook_retry::{Budget, NoWait, RetryLayer, RetryPolicy};
 use tokio::runtime::Runtime;
@@ -83,17 +83,25 @@ where
 
 fn first_try(c: &mut Criterion) {
     line(c, "bare", Opaque);
-    line(c, "hook-retry", RetryLayer::new(RetryPolicy::new()).layer(Opaque));
-    line(
-        c,
-        "tower 0.5",
-        tower::retry::RetryLayer::new(Tries(3, None)).layer(Opaque),
-    );
+    line(c, "hook-retry", ours());
+    line(c, "tower 0.5", towers());
+    line(c, TR, theirs());
+}
+
+fn ours() -> impl Service<u64, Response = u64, Error = IsDown> {
+    RetryLayer::new(RetryPolicy::new()).layer(Opaque)
+}
+
+fn towers() -> impl Service<u64, Response = u64, Error = IsDown> {
+    tower::retry::RetryLayer::new(Tries(3, None)).layer(Opaque)
+}
+
+fn theirs() -> impl Service<u64, Response = u64, Error: std::fmt::Debug> {
     let peer = tower_resilience::retry::RetryLayer::<u64, u64, IsDown>::builder()
         .max_attempts(4)
         .exponential_backoff(Duration::from_millis(100))
         .build();
-    line(c, TR, peer.layer(Opaque));
+    peer.layer(Opaque)
 }
 
 /// What a user of tower's retry writes, with or without tower's budget.
@@ -144,7 +152,7 @@ impl Service<u64> for Flaky {
 }
 
 /// What a backend of which every second attempt fails gets to do for each call, over 2,000 calls in a row.
-fn amplification() {
+fn amplification(suite: &mut Suite) {
     const CALLS: u32 = 2_000;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
@@ -167,14 +175,18 @@ fn amplification() {
             "retry/amplification/{id:44} {attempts:.4} attempts a call, {:.1} % served",
             100.0 * served
         );
+        attempts
     };
     for ratio in [0.2, 0.6] {
-        of(&format!("hook-retry, ratio {ratio}"), &|flaky| {
+        let ours = of(&format!("hook-retry, ratio {ratio}"), &|flaky| {
             let policy = RetryPolicy::new()
                 .backoff(NoWait)
                 .budget(Budget::new().ratio(ratio));
             BoxCloneService::new(RetryLayer::new(policy).layer(flaky))
         });
+        if ratio == 0.2 {
+            suite.value("retry.amplification", ours, "2,000 calls in a row");
+        }
         of(&format!("tower 0.5, ratio {ratio}"), &|flaky| {
             let budget = TpsBudget::new(Duration::from_secs(10), 0, ratio as f32);
             let layer = tower::retry::RetryLayer::new(Tries(3, Some(Arc::new(budget))));
@@ -196,13 +208,14 @@ fn amplification() {
 }
 
 fn main() {
-    amplification();
     let runtime = Runtime::new().expect("a runtime");
+    let mut suite = Suite::named("retry");
+    amplification(&mut suite);
     let _inside = runtime.enter();
-    let mut criterion = Criterion::default()
-        .warm_up_time(Duration::from_secs(1))
-        .measurement_time(Duration::from_secs(2))
-        .configure_from_args();
+    let mut criterion = suite.mode().criterion();
     first_try(&mut criterion);
     criterion.final_summary();
+    suite.ratio("retry.first_try.tower", calls(ours()), calls(towers()));
+    suite.ratio("retry.first_try", calls(ours()), calls(theirs()));
+    suite.finish();
 }

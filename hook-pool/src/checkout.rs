@@ -14,6 +14,7 @@ use tower_service::Service;
 use crate::{
     ConnectionPool,
     connector::{Connector, Key},
+    entry::Closing,
     error::{GetError, Refusal},
     lease::{Checked, Pooled},
     place::{Look, Place},
@@ -256,11 +257,15 @@ where
                     let (lease, good) = ready!(check.as_mut().poll(cx));
                     // What was checked is not kept, should closing it panic.
                     *this.state = State::Done;
-                    if good {
-                        let now = pool.core().clock().now();
-                        State::Over(Ok(lease.pass(now, *this.from)))
-                    } else {
-                        State::after(pool.core().ask_again(lease, *this.from, cx), pool)
+                    let passed = match good {
+                        true => lease.pass(pool.core().clock().now(), *this.from),
+                        false => Err((lease, Closing::Unfit)),
+                    };
+                    match passed {
+                        Ok(pooled) => State::Over(Ok(pooled)),
+                        Err((lease, why)) => {
+                            State::after(pool.core().ask_again(lease, why, *this.from, cx), pool)
+                        }
                     }
                 }
                 State::Over(_) | State::Done => {

@@ -178,8 +178,8 @@ impl<K, C, E> Dial<K, C, E> {
             }
             Outcome::Failed(cause) => {
                 self.done = true;
-                let (next, after) =
-                    shared.step(|shelves, after| shelves.failed(id, number, cause, now, after));
+                let (next, after) = shared
+                    .step(|shelves, after| shelves.failed(id, number, self.generation, cause, now, after));
                 (None, (next.map(|next| self.next(next)), after))
             }
         };
@@ -252,7 +252,7 @@ impl<K, C, E> Drop for Dial<K, C, E> {
         if self.begun && thread::panicking() {
             let now = TokioInstant::now().into_std();
             self.shared
-                .with(|shelves, after| shelves.panicked(id, number, now, after));
+                .with(|shelves, after| shelves.panicked(id, number, self.generation, now, after));
         } else {
             self.shared
                 .with(|shelves, after| shelves.dropped(id, number, after));
@@ -282,7 +282,7 @@ impl<K, C, E> Probe<K, C, E> {
     {
         let mut sleep = pin!(sleep_until(TokioInstant::from_std(at)));
         poll_fn(|cx| {
-            if self.is_closed(cx) {
+            if self.is_over(cx) {
                 Poll::Ready(())
             } else {
                 sleep.as_mut().poll(cx)
@@ -305,13 +305,15 @@ impl<K, C, E> Probe<K, C, E> {
         next
     }
 
-    fn is_closed(&self, cx: &Context<'_>) -> bool {
+    /// Whether there is nothing to wait for: the pool is closed, or all is well again.
+    fn is_over(&self, cx: &Context<'_>) -> bool {
         let mut waker = Some(cx.waker().clone());
         self.shared.with(|shelves, _| {
-            if let Some(place) = &mut shelves.shelf(self.shelf).prober {
+            let shelf = shelves.shelf(self.shelf);
+            if let Some(place) = &mut shelf.prober {
                 std::mem::swap(place, &mut waker);
             }
-            shelves.is_closed()
+            shelf.trouble.is_none() || shelves.is_closed()
         })
     }
 }

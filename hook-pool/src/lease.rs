@@ -217,16 +217,25 @@ impl<K, C, E> InCheck<K, C, E> {
         })
     }
 
-    /// Is handed out.
-    pub(crate) fn pass(mut self, now: Instant, from: Option<&'static Location<'static>>) -> Pooled<C>
+    /// Is handed out, unless it has to be closed for what has happened during the check.
+    pub(crate) fn pass(
+        mut self,
+        now: Instant,
+        from: Option<&'static Location<'static>>,
+    ) -> Result<Pooled<C>, (Self, Closing)>
     where
         K: Send + Sync + 'static,
         C: Send + 'static,
         E: Send + Sync + 'static,
     {
         let mut entry = self.entry.take().expect("it passes once");
-        self.shared.with(|shelves, _| shelves.pass(&mut entry, now, from));
-        Pooled::new(self.shared.clone(), entry)
+        match self.shared.with(|shelves, _| shelves.pass(&mut entry, now, from)) {
+            None => Ok(Pooled::new(self.shared.clone(), entry)),
+            Some(closing) => {
+                self.entry = Some(entry);
+                Err((self, closing))
+            }
+        }
     }
 
     /// Goes back to where it was.
@@ -242,11 +251,12 @@ impl<K, C, E> InCheck<K, C, E> {
     }
 
     /// Closes the connection, and keeps its slot for a moment.
-    pub(crate) fn empty(mut self) -> (usize, EmptySlot<K, C, E>) {
+    pub(crate) fn empty(mut self, why: Closing) -> (usize, EmptySlot<K, C, E>) {
         let entry = self.entry.take().expect("it is closed once");
         let slot = EmptySlot {
             shared: self.shared.clone(),
             shelf: entry.shelf,
+            why,
             given_back: false,
         };
         drop(entry);
@@ -262,17 +272,18 @@ impl<K, C, E> Drop for InCheck<K, C, E> {
     }
 }
 
-/// The slot of a connection that failed its check.
+/// The slot of a connection that was not handed out after its check.
 pub(crate) struct EmptySlot<K, C, E> {
     shared: Arc<Shared<K, C, E>>,
     shelf: usize,
+    why: Closing,
     given_back: bool,
 }
 
 impl<K, C, E> EmptySlot<K, C, E> {
     pub(crate) fn give_back(mut self, shelves: &mut Shelves<K, C, E>, after: &mut Aftermath<K, C, E>) {
         self.given_back = true;
-        shelves.forget_used(self.shelf, None, Some(Closing::Unfit), after);
+        shelves.forget_used(self.shelf, None, Some(self.why), after);
     }
 }
 
@@ -280,7 +291,7 @@ impl<K, C, E> Drop for EmptySlot<K, C, E> {
     fn drop(&mut self) {
         if !self.given_back {
             self.shared.with(|shelves, after| {
-                shelves.forget_used(self.shelf, None, Some(Closing::Unfit), after);
+                shelves.forget_used(self.shelf, None, Some(self.why), after);
             });
         }
     }

@@ -270,16 +270,17 @@ where
         asked
     }
 
-    /// Asks for another connection in place of one that has failed its check, without losing the turn.
+    /// Asks for another connection in place of one that is closed after its check, without losing the turn.
     pub(crate) fn ask_again(
         &self,
         unfit: InCheck<K, C, E>,
+        why: Closing,
         from: Option<&'static Location<'static>>,
         cx: &Context<'_>,
     ) -> Asked<K, C, E> {
         let now = self.config.clock.now();
         let mut waker = Some(cx.waker().clone());
-        let (shelf, slot) = unfit.empty();
+        let (shelf, slot) = unfit.empty(why);
         let ((turn, start), after) = self.shared().step(|shelves, after| {
             slot.give_back(shelves, after);
             let turn = shelves.ask(shelf, now, from, true, &mut waker, after);

@@ -161,6 +161,13 @@ impl<C, E> Shelf<C, E> {
         need.min(may).min(limits.max.saturating_sub(self.size()))
     }
 
+    /// Whether one more connect may be under way, for all this shelf knows.
+    pub(crate) fn may_connect(&self, limits: &Limits) -> bool {
+        self.prober.is_none()
+            && self.size() < limits.max
+            && self.connecting() < limits.max_connecting.min(self.ramp)
+    }
+
     /// Whether somebody in line would get a connect of its own, were there room for it in all.
     pub(crate) fn is_hungry(&self, limits: &Limits) -> bool {
         let polled = |place| self.line.get(place).is_some_and(|waiter| waiter.polled);
@@ -239,6 +246,29 @@ impl<C, E> Shelf<C, E> {
             after.wake(waiter.waker.take());
         }
         None
+    }
+
+    /// Takes back what was given to whoever has not come for it yet. They are at the front of the line again, in their
+    /// order, and have been woken.
+    pub(crate) fn recall(&mut self) -> Vec<Box<Entry<C>>> {
+        let served = |waiter: &Waiter<C, E>| matches!(waiter.grant, Some(Grant::Connection(_)));
+        let mut places: Vec<(u64, usize)> = self
+            .line
+            .slots()
+            .filter(|(_, waiter)| served(waiter))
+            .map(|(place, waiter)| (waiter.ticket, place))
+            .collect();
+        places.sort_unstable();
+        let mut recalled = Vec::new();
+        for (_, place) in places.into_iter().rev() {
+            let grant = self.line.get_mut(place).and_then(|waiter| waiter.grant.take());
+            if let Some(Grant::Connection(entry)) = grant {
+                recalled.push(entry);
+            }
+            self.line.join_front(place);
+        }
+        self.used -= recalled.len();
+        recalled
     }
 
     /// Tells everybody in line that it was in vain.

@@ -536,14 +536,18 @@ impl<K, C, E> Shelves<K, C, E> {
         }
     }
 
-    /// A connection has passed its check, and is handed out.
+    /// A connection has passed its check, and is handed out; unless something has happened meanwhile, which comes out.
     pub(crate) fn pass(
         &mut self,
         entry: &mut Entry<C>,
         now: Instant,
         from: Option<&'static Location<'static>>,
-    ) {
-        self.lend(entry, now, from);
+    ) -> Option<Closing> {
+        let closing = self.unfit(entry, now);
+        if closing.is_none() {
+            self.lend(entry, now, from);
+        }
+        closing
     }
 
     /// A connection has passed its check in the background, and is as idle as it was.
@@ -623,6 +627,7 @@ impl<K, C, E> Shelves<K, C, E> {
                 continue;
             }
             self.close_idle(id, 0, |_| true, Closing::Shutdown, after);
+            self.recall(id, Closing::Shutdown, after);
             let shelf = self.shelf(id);
             shelf.turn_away(|| Grant::Closed, after);
             shelf.floor = 0;
@@ -650,10 +655,12 @@ impl<K, C, E> Shelves<K, C, E> {
         for id in self.shelves.numbers() {
             if self.shelves.get(id).is_some() {
                 self.close_idle(id, 0, |_| true, Closing::Reset, after);
-                // Whatever was wrong may have been the credentials.
-                let trouble = self.shelf(id).trouble.as_mut();
-                if let Some(trouble) = trouble {
-                    trouble.failures = 0;
+                self.recall(id, Closing::Reset, after);
+                // Whatever was wrong may have been the credentials: nobody waits to try again.
+                let shelf = self.shelf(id);
+                after.discard_cause(shelf.trouble.take().map(|trouble| trouble.cause));
+                if let Some(prober) = &mut shelf.prober {
+                    after.wake(prober.take());
                 }
                 self.freed(id, after);
             }
@@ -721,6 +728,17 @@ impl<K, C, E> Shelves<K, C, E> {
                 after.wake(watcher.take());
             }
         }
+    }
+
+    /// Closes what was given to waiters who have not come for it yet; they are in line again.
+    fn recall(&mut self, id: usize, closing: Closing, after: &mut Aftermath<K, C, E>) {
+        let recalled = self.shelf(id).recall();
+        if recalled.is_empty() {
+            return;
+        }
+        self.counts.closed[closing as usize] += recalled.len() as u64;
+        self.total -= recalled.len();
+        after.more().connections.extend(recalled);
     }
 
     /// Closes what is idle on a shelf and `gone`, keeping `at_least` so many.

@@ -82,3 +82,17 @@ async fn room_of_a_connect_that_came_too_late_is_the_next_keys() {
     pool.handle().reset();
     assert!(waits.await.unwrap() < ms(200));
 }
+
+#[tokio::test(start_paused = true)]
+async fn one_whose_own_connections_went_with_a_lowered_limit_gets_the_next_room() {
+    let pool = keyed(&Dialler::default(), 2).max_total(4).no_idle_timeout();
+    let own = [pool.get(&"a").await.unwrap(), pool.get(&"a").await.unwrap()];
+    let others = [pool.get(&"b").await.unwrap(), pool.get(&"b").await.unwrap()];
+    // It waits for one of its own key's two.
+    let waits = in_line(&pool, "a", AT_ONCE).await;
+    pool.handle().resize_total(2);
+    // They are two too many now, and nothing of its own is left to hope for.
+    drop(own);
+    drop(others);
+    assert!(waits.await.unwrap() < ms(10));
+}

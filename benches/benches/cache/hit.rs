@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use benches::claims::Suite;
 use criterion::{BenchmarkId, Criterion};
 use tower::{Layer, Service};
 
@@ -151,4 +152,66 @@ fn together(iters: u64, pair: &mut Pair) -> Duration {
             .collect();
         took.iter().sum::<Duration>() / 2
     })
+}
+
+/// Look-ups one after the other, timed: one side of a pair.
+fn timed<'a, K>(
+    keys: &'a [K],
+    order: &'a [usize],
+    mut look_up: impl FnMut(&K) + 'a,
+) -> impl FnMut(u64) -> Duration + 'a {
+    let mut next = 0;
+    move |n| {
+        let began = Instant::now();
+        for _ in 0..n {
+            look_up(&keys[order[next]]);
+            next = (next + 1) % order.len();
+        }
+        began.elapsed()
+    }
+}
+
+pub(crate) fn claims(suite: &mut Suite) {
+    const ENTRIES: u64 = 1_000;
+    let (order, room) = (order(ENTRIES), room(ENTRIES));
+    let keys: Vec<u64> = (0..ENTRIES).map(u64::nth).collect();
+    let layered = |coarse: bool| {
+        let layer = ours(room);
+        let layer = if coarse { layer.coarse_clock() } else { layer };
+        let mut service = warmed(layer.layer(Answer), &keys);
+        timed(&keys, &order, move |key| hit(&mut service, key))
+    };
+    let peer = || {
+        let mut service = warmed(theirs::<u64>(room).layer(Answer), &keys);
+        timed(&keys, &order, move |key| hit(&mut service, key))
+    };
+    suite.ratio("cache.hit", layered(false), peer());
+    suite.ratio("cache.hit.coarse", layered(true), peer());
+    let bare = raw(room, &keys);
+    let bare = timed(&keys, &order, |key| {
+        black_box(bare.get(black_box(key)));
+    });
+    suite.ratio("cache.hit.quick_cache", layered(true), bare);
+    let with_ttl = moka(room, &keys);
+    let with_ttl = timed(&keys, &order, |key| {
+        black_box(with_ttl.get(black_box(key)));
+    });
+    suite.ratio("cache.hit.moka", layered(true), with_ttl);
+
+    let mut mine = pair(&warmed(ours(room).coarse_clock().layer(Answer), &keys));
+    let mut theirs_two = pair(&warmed(theirs::<u64>(room).layer(Answer), &keys));
+    suite.ratio(
+        "cache.hit.two_threads",
+        |n| together(n, &mut mine),
+        |n| together(n, &mut theirs_two),
+    );
+
+    let keys: Vec<Arc<str>> = (0..ENTRIES).map(Key::nth).collect();
+    let mut mine = warmed(ours(room).layer(Answer), &keys);
+    let mut theirs_long = warmed(theirs::<Arc<str>>(room).layer(Answer), &keys);
+    suite.ratio(
+        "cache.hit.string",
+        timed(&keys, &order, |key| hit(&mut mine, key)),
+        timed(&keys, &order, |key| hit(&mut theirs_long, key)),
+    );
 }

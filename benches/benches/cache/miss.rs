@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use benches::call;
+use benches::{Spread, call, claims::Suite};
 use criterion::{BenchmarkId, Criterion};
 use futures::future::join_all;
 use hook_cache::{CacheLayer, ResultCache};
@@ -67,17 +67,78 @@ pub(crate) fn miss(c: &mut Criterion) {
     });
 }
 
-/// 512 callers of one key whose entry has just expired, and a backend that takes a turn of the scheduler.
-pub(crate) fn stampede(c: &mut Criterion, runtime: &Runtime) {
+/// The claims about misses and invalidation: counts, and the median of some invalidations.
+pub(crate) fn claims(suite: &mut Suite, runtime: &Runtime) {
     let calls = Arc::new(AtomicU64::new(0));
+    let service = CacheLayer::keyed_by(|key: &u64| Some(*key)).layer(slow_backend(&calls));
+    let most = (0..suite.mode().pick(20, 200))
+        .map(|round| {
+            runtime.block_on(join_all((0..512).map(|_| service.clone().call(round))));
+            calls.swap(0, Relaxed)
+        })
+        .max()
+        .unwrap_or_default();
+    suite.value("cache.stampede", most as f64, "the most of any round");
+
+    const ENTRIES: u64 = 100_000;
+    let ours = ResultCache::builder().capacity(150_000).build();
+    let tagged = Spread::of(
+        (0..5)
+            .map(|_| {
+                (0..ENTRIES).for_each(|key| ours.insert_tagged(key, key, ["all"]));
+                let began = Instant::now();
+                ours.invalidate_tag(black_box("all"));
+                let took = began.elapsed();
+                assert_eq!(ours.get(&7), None);
+                took.as_secs_f64() * 1e6
+            })
+            .collect(),
+    );
+    let moka = moka::sync::Cache::<u64, u64>::builder()
+        .max_capacity(150_000)
+        .support_invalidation_closures()
+        .build();
+    let scanned = Spread::of(
+        (0..3)
+            .map(|_| {
+                (0..ENTRIES).for_each(|key| moka.insert(key, key));
+                moka.run_pending_tasks();
+                let began = Instant::now();
+                moka.invalidate_entries_if(|key, _| *key < ENTRIES)
+                    .expect("closures are supported");
+                moka.run_pending_tasks();
+                began.elapsed().as_secs_f64() * 1e6
+            })
+            .collect(),
+    );
+    suite.value(
+        "cache.invalidate_tag",
+        tagged.median,
+        format!(
+            "moka by a predicate, its pending work included: {:.0} us",
+            scanned.median
+        ),
+    );
+}
+
+/// A backend that takes a turn of the scheduler, and counts who comes.
+fn slow_backend(
+    calls: &Arc<AtomicU64>,
+) -> impl Service<u64, Response = u64, Error = Infallible, Future: Send> + Clone + Send + Sync + 'static {
     let counted = calls.clone();
-    let backend = service_fn(move |key: u64| {
+    service_fn(move |key: u64| {
         counted.fetch_add(1, Relaxed);
         async move {
             tokio::task::yield_now().await;
             Ok::<_, Infallible>(key)
         }
-    });
+    })
+}
+
+/// 512 callers of one key whose entry has just expired, and a backend that takes a turn of the scheduler.
+pub(crate) fn stampede(c: &mut Criterion, runtime: &Runtime) {
+    let calls = Arc::new(AtomicU64::new(0));
+    let backend = slow_backend(&calls);
     let mut group = c.benchmark_group("cache/stampede of 512");
     let mut rounds = 0;
     let service = CacheLayer::keyed_by(|key: &u64| Some(*key)).layer(backend.clone());

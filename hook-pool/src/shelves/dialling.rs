@@ -40,42 +40,44 @@ impl<K, C, E> Shelves<K, C, E> {
         if self.closed {
             return None;
         }
-        let limits = self.limits;
-        let wanted = self.shelf(id).wanted(&limits);
-        if wanted == 0 {
-            return None;
-        }
-        let room = self.room_for(id, wanted, after);
-        if room == 0 {
-            return None;
-        }
-        let work = match self.back_off(id, now) {
-            Some(at) => {
-                let shelf = self.shelf(id);
-                if shelf.prober.is_some() || shelf.waiting() == 0 {
-                    return None;
-                }
-                shelf.prober = Some(None);
-                Work::Probe { at }
-            }
-            None => {
-                let shelf = self.shelf(id);
-                let dials = (0..wanted.min(room))
-                    .map(|_| shelf.dials.insert(None))
-                    .collect::<Vec<_>>();
-                self.total += dials.len();
-                Work::Dials(dials)
-            }
-        };
+        let work = self.work(id, now, after);
+        // Whoever was woken for the room there is, and has no use for it any more, leaves it to the next.
         if self.starved {
             self.relieve(after);
         }
+        let work = work?;
         Some(Start {
             shelf: id,
             generation: self.generation,
             work,
             needs_keeper: self.needs_keeper(),
         })
+    }
+
+    /// What is of use for shelf `id` now, and may be done.
+    fn work(&mut self, id: usize, now: Instant, after: &mut Aftermath<K, C, E>) -> Option<Work> {
+        let limits = self.limits;
+        let wanted = self.shelf(id).wanted(&limits);
+        if wanted == 0 {
+            return None;
+        }
+        // First: for a connect that is not begun nobody has to make room.
+        if let Some(at) = self.back_off(id, now) {
+            let shelf = self.shelf(id);
+            if shelf.prober.is_some() || shelf.waiting() == 0 {
+                return None;
+            }
+            shelf.prober = Some(None);
+            return Some(Work::Probe { at });
+        }
+        let room = self.room_for(id, wanted, after);
+        if room == 0 {
+            return None;
+        }
+        let shelf = self.shelf(id);
+        let dials: Vec<usize> = (0..wanted.min(room)).map(|_| shelf.dials.insert(None)).collect();
+        self.total += dials.len();
+        Some(Work::Dials(dials))
     }
 
     /// A connection has been opened. What comes out of it first is to be closed; then, what to do next.
@@ -136,17 +138,25 @@ impl<K, C, E> Shelves<K, C, E> {
         &mut self,
         id: usize,
         dial: usize,
+        generation: u64,
         cause: Cause<E>,
         now: Instant,
         after: &mut Aftermath<K, C, E>,
     ) -> Option<Next> {
-        self.suffer(id, dial, cause, now, after);
+        self.suffer(id, dial, generation, cause, now, after);
         self.next(id, now, after)
     }
 
     /// A connect has failed in a panic, which ends its task.
-    pub(crate) fn panicked(&mut self, id: usize, dial: usize, now: Instant, after: &mut Aftermath<K, C, E>) {
-        self.suffer(id, dial, Cause::Panicked, now, after);
+    pub(crate) fn panicked(
+        &mut self,
+        id: usize,
+        dial: usize,
+        generation: u64,
+        now: Instant,
+        after: &mut Aftermath<K, C, E>,
+    ) {
+        self.suffer(id, dial, generation, Cause::Panicked, now, after);
         self.pass_on(id, after);
     }
 
@@ -154,6 +164,7 @@ impl<K, C, E> Shelves<K, C, E> {
         &mut self,
         id: usize,
         dial: usize,
+        generation: u64,
         cause: Cause<E>,
         now: Instant,
         after: &mut Aftermath<K, C, E>,
@@ -163,6 +174,14 @@ impl<K, C, E> Shelves<K, C, E> {
         match &cause {
             Cause::TimedOut { .. } => self.counts.connect_timeouts += 1,
             Cause::Error(_) | Cause::Panicked => self.counts.connect_errors += 1,
+        }
+        if generation != self.generation {
+            // That it failed with what was reset since says nothing about now.
+            after.discard_cause(Some(cause));
+            self.changed(after);
+            self.relieve(after);
+            self.call_keeper(after);
+            return;
         }
         let (first, max) = self.limits.backoff;
         let random = &mut self.random;
@@ -215,7 +234,7 @@ impl<K, C, E> Shelves<K, C, E> {
         }
         let limits = self.limits;
         let wanted = self.shelf(id).wanted(&limits);
-        if wanted == 0 || self.room_for(id, wanted, after) == 0 {
+        if wanted == 0 {
             return None;
         }
         if let Some(at) = self.back_off(id, now) {
@@ -225,6 +244,9 @@ impl<K, C, E> Shelves<K, C, E> {
             }
             shelf.prober = Some(None);
             return Some(Next::Probe { at });
+        }
+        if self.room_for(id, wanted, after) == 0 {
+            return None;
         }
         let dial = self.shelf(id).dials.insert(None);
         self.total += 1;
@@ -271,7 +293,15 @@ impl<K, C, E> Shelves<K, C, E> {
     /// Sees to it that somebody begins the connects that are wanted for shelf `id`.
     pub(super) fn pass_on(&mut self, id: usize, after: &mut Aftermath<K, C, E>) {
         let limits = self.limits;
-        if self.closed || self.total >= limits.max_total {
+        if self.closed {
+            return;
+        }
+        if self.total >= limits.max_total {
+            // What it hoped for from its own shelf has gone: from now on it lacks room in all.
+            if self.shelf(id).is_hungry(&limits) {
+                self.starved = true;
+                self.relieve(after);
+            }
             return;
         }
         let shelf = self.shelf(id);

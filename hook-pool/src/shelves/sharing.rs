@@ -14,10 +14,7 @@ impl<K, C, E> Shelves<K, C, E> {
         };
         let room = self.total < limits.max_total || idle_elsewhere();
         let shelf = self.shelf(id);
-        room && shelf.prober.is_none()
-            && shelf.size() < limits.max
-            && shelf.parked() == 0
-            && shelf.connecting() < limits.max_connecting
+        room && shelf.parked() == 0 && shelf.may_connect(&limits)
     }
 
     /// How many connects shelf `id` may begin, for which others give way if they have something idle.

@@ -139,9 +139,9 @@ impl Bench {
                 self.next(next);
             }
             Fail => {
-                let (dial, _) = self.dials.remove(0);
+                let (dial, generation) = self.dials.remove(0);
                 let cause = Cause::Error(Arc::new("refused"));
-                let next = self.shelves.failed(0, dial, cause, now, after);
+                let next = self.shelves.failed(0, dial, generation, cause, now, after);
                 self.next(next);
                 self.look(after);
             }
