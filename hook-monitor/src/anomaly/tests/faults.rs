@@ -177,7 +177,7 @@ fn dispersion_learned_from_an_anomaly_makes_the_next_one_look_usual() {
                 |stream, ms| if stream.uniform() < 0.05 { ms * 20.0 } else { ms },
             );
             noticed += usize::from(sim.begun(Signal::Latency).iter().any(|begun| *begun > before));
-            sim.run(8_000);
+            sim.run(5_000);
         }
     }
     println!("{noticed} of 100 incidents noticed");
