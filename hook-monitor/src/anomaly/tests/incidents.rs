@@ -319,3 +319,32 @@ fn a_quiet_target_accepts_after_a_minute_and_200_calls() {
         "{begun:?} {ended:?}"
     );
 }
+
+/// The limits that the crate page admits. Should one of these fail because the detector got better, say so there.
+#[test]
+fn what_it_cannot_see_is_as_the_crate_page_says() {
+    // One in twenty of the hits slower than a hit and faster than a miss.
+    for seed in 0..10 {
+        let mut sim = Sim::new(Kind::Bimodal, seed);
+        sim.run(BEFORE);
+        sim.run_with(1_000, |stream, ms| {
+            if ms < 50.0 && stream.uniform() < 0.05 {
+                ms * 20.0
+            } else {
+                ms
+            }
+        });
+        assert_eq!(sim.changes, [], "seed {seed}");
+    }
+    let found = |kind, by| {
+        let runs = shifted(kind, by, 20);
+        runs.iter().filter(|(begun, _)| *begun <= 1_000).count()
+    };
+    assert_eq!(found(Kind::LogNormal(0.1), 1.25), 20);
+    assert!((5..20).contains(&found(Kind::LogNormal(0.5), 1.25)));
+    assert!((5..20).contains(&found(Kind::LogNormal(1.0), 1.5)));
+    // Calls that depend on each other more than it can learn.
+    let mut sim = Sim::new(Kind::Autocorrelated(0.9), 1);
+    sim.run(300_000);
+    assert!((1..15).contains(&sim.begun(Signal::Latency).len()));
+}
