@@ -285,7 +285,11 @@ fn failures_panics_and_refusals_are_errors_and_cancelled_calls_are_not() {
     monitor.start().finish(hook_monitor::Outcome::Failure);
     drop(monitor.start());
     let told = Observed::of(&monitor.handle());
-    assert_eq!((told.successes, told.failures), (1, 1));
+    assert_eq!(
+        (told.successes, told.failures),
+        (1, 1),
+        "cancelled calls say nothing"
+    );
     assert_eq!(told.latency.map(|latency| latency.count()), Some(2));
 }
 
