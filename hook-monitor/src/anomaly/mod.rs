@@ -9,8 +9,8 @@
 //! use std::time::{Duration, Instant};
 //!
 //! use hook_monitor::{
-//!     CallMonitor, Histogram, MonitorLayer,
-//!     anomaly::{AnomalyWatch, Change, Direction, Limit, Observed},
+//!     MonitorLayer,
+//!     anomaly::{AnomalyWatch, Limit},
 //! };
 //!
 //! let monitor = MonitorLayer::new("orders");
