@@ -54,7 +54,7 @@ pub(crate) struct Inner {
     pub(crate) lanes: Lanes,
     pub(crate) entries: Vec<Entry>,
     by_event: HashMap<HookEvent, Vec<usize>>,
-    /// Those that stand for a whole source, and so are for every event.
+    /// Those that stand for a source that cannot be read: at every event.
     everywhere: Vec<usize>,
     problems: Vec<Problem>,
     pub(crate) runaway: Arc<Runaway>,
@@ -127,11 +127,10 @@ impl HookManager {
         let mut everywhere = Vec::new();
         for (at, entry) in entries.iter_mut().enumerate() {
             entry.needs.iter_mut().for_each(|need| *need = twins[*need]);
-            if entry.is_whole_source() {
-                everywhere.push(at);
-                continue;
+            match &entry.what {
+                What::Broken(hook) if hook.is_whole_source => everywhere.push(at),
+                _ => by_event.entry(entry.event().clone()).or_default().push(at),
             }
-            by_event.entry(entry.event().clone()).or_default().push(at);
         }
         let depth = command::depth();
         let too_deep = (depth >= config.max_depth).then(|| {
@@ -200,10 +199,7 @@ impl Inner {
     /// The hooks of an event, in declared order.
     pub(crate) fn of_event(&self, event: &HookEvent) -> impl Iterator<Item = &Entry> {
         let places = self.by_event.get(event).map(Vec::as_slice).unwrap_or_default();
-        places
-            .iter()
-            .chain(&self.everywhere)
-            .map(|at| &self.entries[*at])
+        places.iter().chain(&self.everywhere).map(|at| &self.entries[*at])
     }
 }
 

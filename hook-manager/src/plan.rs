@@ -130,11 +130,6 @@ impl Entry {
         }
     }
 
-    /// Whether it stands for a source that cannot be read: it is for every event.
-    pub(crate) fn is_whole_source(&self) -> bool {
-        matches!(&self.what, What::Broken(hook) if hook.is_whole_source)
-    }
-
     pub(crate) fn name(&self) -> &Arc<str> {
         &self.standing.name
     }

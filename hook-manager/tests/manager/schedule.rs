@@ -8,8 +8,8 @@ use std::{
 
 use futures::future::join_all;
 use hook_manager::{
-    Decision, Ended, Hook, HookError, HookEvent, HookManager, HookOutput, IfDependencyFails, OnFailure,
-    Priority,
+    Decision, Ended, Hook, HookError, HookEvent, HookManager, HookManagerBuilder, HookOutput,
+    IfDependencyFails, OnFailure, Priority,
 };
 use tokio::time::sleep;
 
@@ -149,7 +149,7 @@ fn circles_and_misspelt_dependencies_are_refused_by_name() {
     let build = |hooks: Vec<Hook>| {
         let builder = hooks
             .into_iter()
-            .fold(HookManager::builder(), |builder, hook| builder.hook(hook));
+            .fold(HookManager::builder(), HookManagerBuilder::hook);
         builder.build().unwrap_err().to_string()
     };
     assert_eq!(
