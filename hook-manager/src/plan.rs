@@ -332,7 +332,9 @@ impl<'a> Planned<'a> {
             Part::Background if !alone => return None,
             Part::Awaited if alone && matches!(self.todo, Todo::Run(_)) => {
                 self.waits.clear();
-                self.todo = Todo::Known(Ended::Skipped("it is async, and runs on without being waited for".into()));
+                self.todo = Todo::Known(Ended::Skipped(
+                    "it is async, and runs on without being waited for".into(),
+                ));
             }
             _ => {}
         }

@@ -45,7 +45,7 @@ pub use self::{
     error::RunError,
     exit::Ended,
     limits::Limits,
-    orphans::{adopt_orphans, quiesce},
+    orphans::{adopt_orphans, end_orphans, quiesce},
 };
 
 use self::capture::Reader;

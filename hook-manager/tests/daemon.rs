@@ -12,9 +12,9 @@ mod ends;
 mod events;
 #[path = "daemon/http.rs"]
 mod http;
-#[path = "daemon/lost.rs"]
-mod lost;
 #[path = "daemon/looks.rs"]
 mod looks;
+#[path = "daemon/lost.rs"]
+mod lost;
 #[path = "daemon/settings.rs"]
 mod settings;

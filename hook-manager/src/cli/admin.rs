@@ -37,12 +37,15 @@ pub(super) struct LookArgs {
 
 /// Shows the hooks' circuits, and opens, closes or resets them by hand
 #[derive(Debug, clap::Args)]
-#[command(args_conflicts_with_subcommands = false, after_help = "\
+#[command(
+    args_conflicts_with_subcommands = false,
+    after_help = "\
 Examples:
   hook-manager breakers
   hook-manager breakers reset             every circuit, and its failures are forgotten
   hook-manager breakers open lint         the hook `lint` is not asked until it is reset
-  hook-manager breakers close lint        it is asked, whatever happens, until it is reset")]
+  hook-manager breakers close lint        it is asked, whatever happens, until it is reset"
+)]
 pub(super) struct BreakersArgs {
     #[command(flatten)]
     look: LookArgs,
@@ -134,7 +137,9 @@ pub(super) fn cache(args: &CacheArgs) -> ExitCode {
         None | Some(CacheAction::Stats) => show(&args.look, Look::Cache, view::cache),
         Some(CacheAction::Clear) => show(&args.look, Look::Invalidate(None), view::thrown_away),
         Some(CacheAction::Invalidate { pattern }) if pattern.is_empty() => {
-            complain("cache invalidate: the pattern is empty; expected a part of a hook's name or of an input");
+            complain(
+                "cache invalidate: the pattern is empty; expected a part of a hook's name or of an input",
+            );
             ExitCode::from(USAGE)
         }
         Some(CacheAction::Invalidate { pattern }) => show(

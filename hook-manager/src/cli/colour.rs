@@ -22,7 +22,9 @@ pub(super) fn judged(line: &str) -> String {
         let colour = match word.trim_end() {
             "healthy" | "ok" | "closed" | "allow" => GREEN,
             "degraded" | "half_open" | "half-open" | "ask" | "skipped" | "warning" => YELLOW,
-            "unhealthy" | "open" | "forced_open" | "deny" | "failed" | "timed_out" | "crashed" | "error" => RED,
+            "unhealthy" | "open" | "forced_open" | "deny" | "failed" | "timed_out" | "crashed" | "error" => {
+                RED
+            }
             _ => return word.to_owned(),
         };
         let bare = word.trim_end();

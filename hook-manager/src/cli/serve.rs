@@ -101,6 +101,8 @@ fn loopback(text: &str) -> Result<SocketAddr, String> {
 fn idle(text: &str) -> Result<Idle, String> {
     match text {
         "never" => Ok(Idle(None)),
-        _ => seconds(text).map(|time| Idle(Some(time))).map_err(|err| format!("{err}, or `never`")),
+        _ => seconds(text)
+            .map(|time| Idle(Some(time)))
+            .map_err(|err| format!("{err}, or `never`")),
     }
 }

@@ -3,11 +3,7 @@
 use std::{
     env, fs,
     io::{self, Read, Write},
-    os::unix::{
-        fs::OpenOptionsExt,
-        net::UnixStream,
-        process::CommandExt,
-    },
+    os::unix::{fs::OpenOptionsExt, net::UnixStream, process::CommandExt},
     process::{Command, Stdio},
     thread,
     time::{Duration, Instant},
@@ -72,7 +68,8 @@ fn ask(args: &RunArgs, asked: &Asked) -> Result<Way, String> {
         (Err(trouble), Some(Daemon::Auto)) => {
             // For the events to come; this one is not kept waiting.
             if trouble.nobody_is_there() && asked.depth == 0 {
-                start(&args.sources, &place).unwrap_or_else(|err| complain(format_args!("note: no daemon: {err}")));
+                start(&args.sources, &place)
+                    .unwrap_or_else(|err| complain(format_args!("note: no daemon: {err}")));
             }
             return Err(trouble.to_string());
         }
@@ -241,7 +238,8 @@ impl Talk {
         let greeting = talk
             .hear(Instant::now() + GREETING, 4096)
             .map_err(Trouble::Silent)?;
-        let greeting: Greeting = serde_json::from_slice(&greeting).map_err(|err| Trouble::Silent(err.into()))?;
+        let greeting: Greeting =
+            serde_json::from_slice(&greeting).map_err(|err| Trouble::Silent(err.into()))?;
         if greeting.is_understood() {
             return Ok(talk);
         }

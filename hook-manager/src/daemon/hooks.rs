@@ -103,7 +103,9 @@ impl Hooks {
                 }
             }
             Err(why) => {
-                let why = format!("the hooks' settings have changed and cannot be used, so the hooks of before stay: {why}");
+                let why = format!(
+                    "the hooks' settings have changed and cannot be used, so the hooks of before stay: {why}"
+                );
                 complain(&why);
                 Current {
                     manager: now.manager.clone(),

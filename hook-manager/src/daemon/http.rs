@@ -69,7 +69,10 @@ async fn answer(daemon: &Arc<Daemon>, token: Option<&str>, req: Request<Incoming
         return refuse(StatusCode::FORBIDDEN, "no page of a browser is served");
     }
     if token.is_some_and(|token| !knows(req.headers(), token)) {
-        return refuse(StatusCode::UNAUTHORIZED, "expected `Authorization: Bearer` and the token");
+        return refuse(
+            StatusCode::UNAUTHORIZED,
+            "expected `Authorization: Bearer` and the token",
+        );
     }
     daemon.touch();
     let path = req.uri().path().to_owned();
@@ -117,9 +120,7 @@ async fn hooks(daemon: &Arc<Daemon>, event: &str, req: Request<Incoming>) -> Res
     };
     let reply = session::run(daemon, &current, asked, None).await;
     let body = match (reply.stdout.is_empty(), reply.notes.is_empty()) {
-        (true, false) if reply.code != 0 => {
-            json!({ "systemMessage": reply.notes.join("\n") }).to_string()
-        }
+        (true, false) if reply.code != 0 => json!({ "systemMessage": reply.notes.join("\n") }).to_string(),
         _ => reply.stdout,
     };
     // Hosts read JSON where there is an object, and nothing else means no decision.
@@ -200,9 +201,6 @@ fn response(status: StatusCode, body: String) -> Response<Full<Bytes>> {
         CONTENT_TYPE,
         hyper::header::HeaderValue::from_static("application/json"),
     );
-    headers.insert(
-        CACHE_CONTROL,
-        hyper::header::HeaderValue::from_static("no-store"),
-    );
+    headers.insert(CACHE_CONTROL, hyper::header::HeaderValue::from_static("no-store"));
     response
 }

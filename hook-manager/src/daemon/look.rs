@@ -35,7 +35,10 @@ pub(crate) fn look(manager: &HookManager, look: &Look) -> Result<Value, String> 
         }
         Look::Optimize => optimize(manager),
         Look::Trace(_) => {
-            return Err("only a daemon remembers the last events; expected one that runs: `hook-manager serve`".into());
+            return Err(
+                "only a daemon remembers the last events; expected one that runs: `hook-manager serve`"
+                    .into(),
+            );
         }
     })
 }

@@ -17,7 +17,8 @@ use serde_json::{Value, json};
 use tokio::{
     net::{TcpListener, UnixListener, UnixStream},
     select,
-    sync::{Semaphore, watch},
+    sync::{Notify, Semaphore, watch},
+    task,
     time::{self, Instant, timeout},
 };
 
@@ -34,6 +35,9 @@ use crate::cli::{SourceArgs, complain, print, signals::Signals};
 const SESSIONS: u32 = 256;
 /// Events at once whose hooks nobody waits for.
 const BACKGROUND: u32 = 256;
+
+/// What makes a pause between events.
+const PAUSE: Duration = Duration::from_millis(300);
 
 /// How a daemon is to be.
 #[derive(Debug)]
@@ -54,6 +58,8 @@ pub(super) struct Daemon {
     /// What of its own environment decides about figures.
     pub(super) environment: Vec<(OsString, OsString)>,
     quit: watch::Sender<bool>,
+    /// Told when an event has ended.
+    ended: Notify,
     sessions: Arc<Semaphore>,
     backgrounds: Arc<Semaphore>,
     started: Instant,
@@ -113,12 +119,14 @@ pub(crate) async fn serve(options: Options) -> Result<(), String> {
             .filter(|(name, _)| session::is_figure(name))
             .collect(),
         quit,
+        ended: Notify::new(),
         sessions: Arc::new(Semaphore::new(SESSIONS as usize)),
         backgrounds: Arc::new(Semaphore::new(BACKGROUND as usize)),
         started: Instant::now(),
         last: Mutex::new(Instant::now()),
         project: project.display().to_string(),
     });
+    let housekeeper = tokio::spawn(Arc::clone(&daemon).keep_house());
     let mut signals = Signals::new();
     let address = web.as_ref().and_then(|web| web.local_addr().ok());
     let web = web.map(|web| tokio::spawn(http::serve(web, Arc::clone(&daemon), options.token)));
@@ -148,6 +156,7 @@ pub(crate) async fn serve(options: Options) -> Result<(), String> {
     if let Some(web) = web {
         web.abort();
     }
+    housekeeper.abort();
     complain(format_args!("ends: {why}"));
     let report = select! {
         report = daemon.drain(options.drain) => report,
@@ -177,9 +186,10 @@ impl Daemon {
         self.touch();
         let daemon = Arc::clone(self);
         tokio::spawn(async move {
-            let _permit = permit;
             session::serve(stream, Arc::clone(&daemon)).await;
             daemon.touch();
+            drop(permit);
+            daemon.ended.notify_one();
         });
     }
 
@@ -201,9 +211,10 @@ impl Daemon {
         };
         let daemon = Arc::clone(self);
         tokio::spawn(async move {
-            let _permit = permit;
             session::background(Arc::clone(&daemon), manager, req, asker).await;
             daemon.touch();
+            drop(permit);
+            daemon.ended.notify_one();
         });
         None
     }
@@ -221,6 +232,19 @@ impl Daemon {
             SESSIONS as usize - self.sessions.available_permits(),
             BACKGROUND as usize - self.backgrounds.available_permits(),
         )
+    }
+
+    /// Ends what hooks have detached from themselves and left behind, as the command does when it runs them itself: in
+    /// every pause between events, for while one runs nobody knows whose it is.
+    async fn keep_house(self: Arc<Self>) {
+        loop {
+            self.ended.notified().await;
+            time::sleep(PAUSE).await;
+            if self.under_way() == (0, 0) {
+                let grace = self.hooks.now().manager.config().grace;
+                let _ = task::spawn_blocking(move || process::end_orphans(grace)).await;
+            }
+        }
     }
 
     /// What there is to say about the daemon itself.
@@ -276,7 +300,11 @@ impl Daemon {
         format!(
             "ended: {drained} events ended by themselves, {called_off} were called off, {left} process groups are left{}{}",
             if saved { "" } else { ", the state was not saved" },
-            if all_told { "" } else { ", not every client has been answered" },
+            if all_told {
+                ""
+            } else {
+                ", not every client has been answered"
+            },
         )
     }
 }

@@ -270,7 +270,9 @@ struct Watch<'a> {
 impl Drop for Watch<'_> {
     fn drop(&mut self) {
         if !self.ended {
-            self.daemon.ring.gone(self.asker, self.event, self.since.elapsed());
+            self.daemon
+                .ring
+                .gone(self.asker, self.event, self.since.elapsed());
         }
     }
 }

@@ -41,7 +41,9 @@ fn ended_with_the_daemon_they_have_until_its_drain_is_over() {
     let project = project();
     let daemon = Daemon::start(&project, &["--drain", "30"]);
     let socket = daemon.socket();
-    client(&project, "Stop", "{}", &["--daemon", "always"]).wait_with_output().unwrap();
+    client(&project, "Stop", "{}", &["--daemon", "always"])
+        .wait_with_output()
+        .unwrap();
     wait_for(&project.path().join("started"));
     daemon.signal(Signal::TERM);
     wait_until("nothing more is taken in", || !socket.exists());

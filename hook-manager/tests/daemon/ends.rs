@@ -24,7 +24,10 @@ fn told_to_end_it_lets_events_under_way_end_and_their_clients_are_answered() {
     assert!(told.contains("made it"), "{told}");
     let (code, said) = daemon.end();
     assert_eq!(code, Some(0));
-    assert!(said.contains("1 events ended by themselves, 0 were called off"), "{said}");
+    assert!(
+        said.contains("1 events ended by themselves, 0 were called off"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -40,7 +43,10 @@ fn what_does_not_end_in_time_is_called_off_with_all_its_processes() {
     assert_eq!(output.status.code(), Some(2), "it was not allowed: {output:?}");
     let (code, said) = daemon.end();
     assert_eq!(code, Some(0), "{said}");
-    assert!(said.contains("1 were called off, 0 process groups are left"), "{said}");
+    assert!(
+        said.contains("1 were called off, 0 process groups are left"),
+        "{said}"
+    );
     no_process_is_left(&project);
 }
 
@@ -94,7 +100,8 @@ fn hostile_hooks_are_out_of_the_way_in_time() {
         ("leaves", "setsid sleep 300 & exit 0"),
     ];
     for (name, command) in hooks {
-        let hook = json!({ "type": "command", "command": command, "timeout": 1, "hookManager": { "name": name } });
+        let hook =
+            json!({ "type": "command", "command": command, "timeout": 1, "hookManager": { "name": name } });
         let project = Project::with_hook("PostToolUse", hook);
         let daemon = Daemon::start(&project, &[]);
         let input = json!({ "tool_name": "Write", "tool_response": "x".repeat(5 << 20) }).to_string();
@@ -102,8 +109,15 @@ fn hostile_hooks_are_out_of_the_way_in_time() {
         let output = client(&project, "PostToolUse", &input, &["--daemon", "always"])
             .wait_with_output()
             .unwrap();
-        assert!(began.elapsed() < Duration::from_secs(12), "{name}: {:?}", began.elapsed());
-        assert!(output.status.code().is_some_and(|code| code <= 1), "{name}: {output:?}");
+        assert!(
+            began.elapsed() < Duration::from_secs(12),
+            "{name}: {:?}",
+            began.elapsed()
+        );
+        assert!(
+            output.status.code().is_some_and(|code| code <= 1),
+            "{name}: {output:?}"
+        );
         no_process_is_left(&project);
         drop(daemon);
     }

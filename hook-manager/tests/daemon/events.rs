@@ -1,8 +1,4 @@
-use std::{
-    fs,
-    os::unix::fs::PermissionsExt,
-    process::Command,
-};
+use std::{fs, os::unix::fs::PermissionsExt, process::Command};
 
 use serde_json::json;
 
@@ -22,7 +18,8 @@ fn the_daemon_answers_what_the_command_alone_answers() {
         ("SessionStart", "session_start"),
         ("Stop", "stop"),
     ];
-    let alone = samples.map(|(name, sample)| project.run(name, &event(sample), &["--daemon", "never", "--output", "host"]));
+    let alone = samples
+        .map(|(name, sample)| project.run(name, &event(sample), &["--daemon", "never", "--output", "host"]));
     let _daemon = Daemon::start(&project, &[]);
     for ((name, sample), alone) in samples.iter().zip(alone) {
         let ran = project.run(name, &event(sample), &["--daemon", "always", "--output", "host"]);
@@ -46,7 +43,15 @@ fn hooks_see_the_environment_and_the_directory_of_whoever_asks() {
     let input = json!({ "cwd": project.path().join("sub") }).to_string();
     let mut command = Command::new(BINARY);
     command
-        .args(["run", "SessionStart", "--daemon", "always", "--output", "host", "--project"])
+        .args([
+            "run",
+            "SessionStart",
+            "--daemon",
+            "always",
+            "--output",
+            "host",
+            "--project",
+        ])
         .arg(project.path())
         .arg("--event")
         .arg(project.file("event.json", &input))
@@ -54,7 +59,11 @@ fn hooks_see_the_environment_and_the_directory_of_whoever_asks() {
     let output = project.at_home(&mut command).output().unwrap();
     let told = String::from_utf8(output.stdout).unwrap();
     let at = project.path().display();
-    assert!(told.contains(&format!("caller\u{e9}//{at}/{at}/sub/1")), "{told} {:?}", output.stderr);
+    assert!(
+        told.contains(&format!("caller\u{e9}//{at}/{at}/sub/1")),
+        "{told} {:?}",
+        output.stderr
+    );
     drop(daemon);
 }
 
@@ -86,7 +95,15 @@ fn sessions_at_once_each_get_their_own_answer() {
             let file = project.file(&format!("{n}.json"), &input.to_string());
             let mut command = Command::new(BINARY);
             command
-                .args(["run", "SessionStart", "--daemon", "always", "--output", "host", "--project"])
+                .args([
+                    "run",
+                    "SessionStart",
+                    "--daemon",
+                    "always",
+                    "--output",
+                    "host",
+                    "--project",
+                ])
                 .arg(project.path())
                 .arg("--event")
                 .arg(file)
@@ -122,7 +139,10 @@ fn a_folder_that_others_can_enter_is_not_used() {
     let at = project.path().to_str().unwrap();
     let ran = project.command(&["serve", "--project", at], "");
     assert_eq!(ran.code, 1);
-    assert!(ran.stderr.contains("its mode is 755; expected a folder"), "{ran:?}");
+    assert!(
+        ran.stderr.contains("its mode is 755; expected a folder"),
+        "{ran:?}"
+    );
 }
 
 #[test]
@@ -144,7 +164,12 @@ fn figures_that_the_daemon_has_not_are_run_without_it() {
     let hook = json!({ "type": "command", "command": "echo $PPID >> parents" });
     let project = Project::with_hook("Stop", hook);
     let _daemon = Daemon::start(&project, &[]);
-    for args in [&["--deadline", "60"][..], &["--max-concurrent-hooks", "2"], &["--deadline", "5"], &[]] {
+    for args in [
+        &["--deadline", "60"][..],
+        &["--max-concurrent-hooks", "2"],
+        &["--deadline", "5"],
+        &[],
+    ] {
         assert_eq!(project.run("Stop", "{}", args).code, 0);
     }
     let parents = fs::read_to_string(project.path().join("parents")).unwrap();

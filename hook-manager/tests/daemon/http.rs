@@ -39,11 +39,14 @@ fn it_is_the_hosts_http_hook() {
     let project = Project::example();
     let daemon = Daemon::start(&project, &["--http", "127.0.0.1:0"]);
     let run = |name: &str, sample: &str| ask(&daemon, &format!("POST /hooks/{name}"), JSON, &event(sample));
-    let (status, body) = run("PreToolUse", "pre_tool_use_bash_force_push");
+    let (status, body) = run("PreToolUse", "pre_tool_use_read_env");
     let body: Value = serde_json::from_str(&body).unwrap();
     assert_eq!(status, 200);
     assert_eq!(body["hookSpecificOutput"]["permissionDecision"], "deny");
-    assert_eq!(run("PreToolUse", "pre_tool_use_bash_harmless"), (200, String::new()));
+    assert_eq!(
+        run("PreToolUse", "pre_tool_use_bash_harmless"),
+        (200, String::new())
+    );
 
     // An event that cannot be read is no reason to let an action pass that is guarded.
     let (status, body) = ask(&daemon, "POST /hooks/PreToolUse", JSON, "{ no json");
@@ -78,7 +81,10 @@ fn pages_in_browsers_and_strangers_are_turned_away() {
         (format!("{known}Content-Type: text/plain\r\n"), 415),
         (known.to_owned(), 415),
         (JSON.to_owned(), 401),
-        (format!("{JSON}Authorization: Bearer a-secret-of-some-lengtH\r\n"), 401),
+        (
+            format!("{JSON}Authorization: Bearer a-secret-of-some-lengtH\r\n"),
+            401,
+        ),
     ] {
         assert_eq!(post(&headers), status, "{headers}");
     }
@@ -91,5 +97,8 @@ fn pages_in_browsers_and_strangers_are_turned_away() {
 fn only_addresses_of_this_machine_are_served() {
     let ran = crate::support::command(&["serve", "--http", "0.0.0.0:0"], "");
     assert_eq!(ran.code, 64);
-    assert!(ran.stderr.contains("expected an address of this machine"), "{ran:?}");
+    assert!(
+        ran.stderr.contains("expected an address of this machine"),
+        "{ran:?}"
+    );
 }

@@ -53,7 +53,10 @@ fn what_happened_is_told_in_tables_and_in_json() {
     assert_eq!(events[0]["hooks"][0]["attempts"], 1);
     assert_eq!(events[3]["hooks"][0]["cached"], true);
     assert_eq!(events[3]["tool"], "Bash");
-    assert_eq!(look(&project, &["trace", "--last", "1"]).stdout.lines().count(), 3);
+    assert_eq!(
+        look(&project, &["trace", "--last", "1"]).stdout.lines().count(),
+        3
+    );
 
     assert_eq!(look(&project, &["health"]).code, 0);
     assert_eq!(json_of(&project, &["health"])["status"], "healthy");
@@ -66,7 +69,23 @@ fn caches_are_looked_into_and_emptied() {
     let _daemon = Daemon::start(&project, &[]);
     run(&project, 2);
     assert_eq!(json_of(&project, &["cache"])["caches"][0]["entries"], 1);
-    assert_eq!(look(&project, &["cache", "invalidate", "nothing-like-it"]).code, 64, "the flag stands before the action");
+    let at = project.path().to_str().unwrap();
+    let cache = |args: &[&str]| {
+        let ran = project.command(&[&["cache", "--project", at], args].concat(), "");
+        assert_eq!(ran.code, 0, "{ran:?}");
+        ran.stdout
+    };
+    assert_eq!(
+        cache(&["invalidate", "nothing-like-it"]),
+        "0 answers thrown away\n"
+    );
+    assert_eq!(cache(&["invalidate", "Bash"]), "1 answers thrown away\n");
+    run(&project, 1);
+    assert_eq!(cache(&["clear"]), "1 answers thrown away\n");
+    run(&project, 1);
+    assert_eq!(lines(&project.path().join("runs")), 3);
+    let ran = project.command(&["cache", "--project", at, "invalidate", ""], "");
+    assert_eq!(ran.code, 64, "{ran:?}");
 }
 
 #[test]
@@ -82,7 +101,11 @@ fn circuits_are_opened_closed_and_reset_by_hand() {
     let opened = brake(&["open", "other"]);
     assert_eq!(opened.code, 0, "{opened:?}");
     assert!(opened.stdout.contains("1 changed"), "{opened:?}");
-    let ran = project.run("PreToolUse", "{\"tool_name\": \"Bash\"}", &["--daemon", "always"]);
+    let ran = project.run(
+        "PreToolUse",
+        "{\"tool_name\": \"Bash\"}",
+        &["--daemon", "always", "--output", "table"],
+    );
     assert!(ran.line("other").contains("failed"), "{ran:?}");
     assert_eq!(lines(&project.path().join("others")), 1);
     assert_eq!(brake(&["reset"]).code, 0);

@@ -36,7 +36,10 @@ fn killed_in_mid_event_the_client_answers_by_policy_and_runs_nothing_twice() {
         let killed = Instant::now();
         let output = client.wait_with_output().unwrap();
         assert!(killed.elapsed() < Duration::from_secs(10));
-        let (told, noted) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+        let (told, noted) = (
+            String::from_utf8(output.stdout).unwrap(),
+            String::from_utf8(output.stderr).unwrap(),
+        );
         assert_eq!(output.status.code(), Some(code), "{policy}: {told} {noted}");
         assert!(told.contains(says), "{policy}: {told}");
         assert!(noted.contains("the daemon was lost in mid-event"), "{noted}");
@@ -52,7 +55,10 @@ fn killed_in_mid_event_the_client_answers_by_policy_and_runs_nothing_twice() {
 
 #[test]
 fn a_daemon_that_has_been_stopped_is_not_waited_for() {
-    let project = Project::with_hook("Stop", json!({ "type": "command", "command": "echo run >> runs" }));
+    let project = Project::with_hook(
+        "Stop",
+        json!({ "type": "command", "command": "echo run >> runs" }),
+    );
     let daemon = Daemon::start(&project, &[]);
     daemon.signal(Signal::STOP);
     let began = Instant::now();
@@ -63,12 +69,19 @@ fn a_daemon_that_has_been_stopped_is_not_waited_for() {
     assert_eq!(lines(&project.path().join("runs")), 3);
     daemon.signal(Signal::CONT);
     assert_eq!(project.run("Stop", "{}", &["--daemon", "always"]).code, 0);
-    assert_eq!(lines(&project.path().join("runs")), 4, "what it was asked meanwhile it does not run after the fact");
+    assert_eq!(
+        lines(&project.path().join("runs")),
+        4,
+        "what it was asked meanwhile it does not run after the fact"
+    );
 }
 
 #[test]
 fn the_socket_of_a_dead_daemon_is_in_nobodys_way() {
-    let project = Project::with_hook("Stop", json!({ "type": "command", "command": "echo run >> runs" }));
+    let project = Project::with_hook(
+        "Stop",
+        json!({ "type": "command", "command": "echo run >> runs" }),
+    );
     let daemon = Daemon::start(&project, &[]);
     let socket = daemon.socket();
     daemon.signal(Signal::KILL);
@@ -145,7 +158,10 @@ fn nonsense_before_the_hooks_have_begun_is_passed_over() {
         &[GREETING, "nonsense\n"],
         &[GREETING, "{\"Refused\":\"not today\"}\n"],
     ] {
-        let project = Project::with_hook("Stop", json!({ "type": "command", "command": "echo run >> runs" }));
+        let project = Project::with_hook(
+            "Stop",
+            json!({ "type": "command", "command": "echo run >> runs" }),
+        );
         let other = impostor(&place(&project), says);
         assert_eq!(project.run("Stop", "{}", &[]).code, 0, "{says:?}");
         assert_eq!(lines(&project.path().join("runs")), 1, "{says:?}");
@@ -156,8 +172,13 @@ fn nonsense_before_the_hooks_have_begun_is_passed_over() {
 #[test]
 fn nonsense_after_they_may_have_begun_is_a_failure_of_each_hook() {
     let project = counting("block");
-    let other = impostor(&place(&project), &[GREETING, "{\"Accepted\":1000}\n", "nonsense\n"]);
-    let output = client(&project, "PreToolUse", "{}", &[]).wait_with_output().unwrap();
+    let other = impostor(
+        &place(&project),
+        &[GREETING, "{\"Accepted\":1000}\n", "nonsense\n"],
+    );
+    let output = client(&project, "PreToolUse", "{}", &[])
+        .wait_with_output()
+        .unwrap();
     assert_eq!(output.status.code(), Some(2));
     assert_eq!(lines(&project.path().join("runs")), 0);
     assert!(other.join().unwrap().contains("go"));
@@ -168,7 +189,9 @@ fn silence_after_they_may_have_begun_ends_with_the_events_time() {
     let project = counting("block");
     let other = impostor(&place(&project), &[GREETING, "{\"Accepted\":100}\n", ""]);
     let began = Instant::now();
-    let output = client(&project, "PreToolUse", "{}", &[]).wait_with_output().unwrap();
+    let output = client(&project, "PreToolUse", "{}", &[])
+        .wait_with_output()
+        .unwrap();
     assert_eq!(output.status.code(), Some(2));
     assert!(began.elapsed() < Duration::from_secs(10));
     other.join().unwrap();
@@ -176,7 +199,10 @@ fn silence_after_they_may_have_begun_ends_with_the_events_time() {
 
 #[test]
 fn a_daemon_of_another_version_is_asked_to_go_and_not_used() {
-    let project = Project::with_hook("Stop", json!({ "type": "command", "command": "echo run >> runs" }));
+    let project = Project::with_hook(
+        "Stop",
+        json!({ "type": "command", "command": "echo run >> runs" }),
+    );
     let greeting = "{\"hook_manager\":\"0.0.1\",\"protocol\":1,\"pid\":1}\n";
     let other = impostor(&place(&project), Box::leak(Box::new([greeting])));
     assert_eq!(project.run("Stop", "{}", &["--daemon", "auto"]).code, 0);

@@ -32,15 +32,24 @@ fn broken_settings_leave_the_hooks_of_before_and_are_told_loudly() {
     project.file(".claude/settings.json", "{ \"hooks\": { \"Stop\": [");
     let first = run();
     assert!(first.stdout.contains("guarded"), "{first:?}");
-    assert!(first.stdout.contains("the hooks of before stay"), "the user is told: {first:?}");
+    assert!(
+        first.stdout.contains("the hooks of before stay"),
+        "the user is told: {first:?}"
+    );
     assert!(first.stderr.contains("settings.json:1:"), "{first:?}");
     let second = run();
     assert!(second.stdout.contains("guarded"), "{second:?}");
-    assert!(!second.stdout.contains("the hooks of before stay"), "once: {second:?}");
+    assert!(
+        !second.stdout.contains("the hooks of before stay"),
+        "once: {second:?}"
+    );
     assert!(second.stderr.contains("the hooks of before stay"), "{second:?}");
     project.file(".claude/settings.json", &says("mended"));
     let third = run();
-    assert!(third.stdout.contains("mended") && third.stderr.is_empty(), "{third:?}");
+    assert!(
+        third.stdout.contains("mended") && third.stderr.is_empty(),
+        "{third:?}"
+    );
 }
 
 #[test]

@@ -124,5 +124,7 @@ pub(crate) fn lines(file: &Path) -> usize {
 }
 
 pub(crate) fn no_process_is_left(project: &Project) {
-    wait_until("every process of its hooks is gone", || project.processes().is_empty());
+    wait_until("every process of its hooks is gone", || {
+        project.processes().is_empty()
+    });
 }

@@ -72,7 +72,9 @@ pub(super) fn breakers(seen: &Value) -> String {
         text.push_str(&format!("{changed} changed\n"));
     }
     text.push_str(&table(
-        &["HOOK", "EVENT", "STATE", "IN A ROW", "OPENED", "REFUSED", "AGAIN IN"],
+        &[
+            "HOOK", "EVENT", "STATE", "IN A ROW", "OPENED", "REFUSED", "AGAIN IN",
+        ],
         &seen["breakers"],
         |one| {
             vec![
@@ -91,7 +93,9 @@ pub(super) fn breakers(seen: &Value) -> String {
 
 pub(super) fn cache(seen: &Value) -> String {
     table(
-        &["HOOK", "ENTRIES", "CAPACITY", "HITS", "MISSES", "RATE", "EXPIRED", "EVICTED"],
+        &[
+            "HOOK", "ENTRIES", "CAPACITY", "HITS", "MISSES", "RATE", "EXPIRED", "EVICTED",
+        ],
         &seen["caches"],
         |one| {
             vec![
@@ -118,7 +122,10 @@ pub(super) fn optimize(seen: &Value) -> String {
         judged(&word(&seen["status"])),
         word(&seen["swept"])
     );
-    let advice = seen["recommendations"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let advice = seen["recommendations"]
+        .as_array()
+        .map(Vec::as_slice)
+        .unwrap_or_default();
     if advice.is_empty() {
         text.push_str("nothing to recommend\n");
     }
@@ -143,8 +150,26 @@ pub(super) fn trace(seen: &Value) -> String {
         let part = word(&event["part"]);
         if hooks.is_empty() {
             let dash = || "-".to_owned();
-            let (took, why) = (ms(&event["took_ms"]), if part == "-" { "no hook is for it".into() } else { part.clone() });
-            rows.push(vec![at.clone(), name.clone(), dash(), dash(), dash(), took, dash(), dash(), dash(), why]);
+            let (took, why) = (
+                ms(&event["took_ms"]),
+                if part == "-" {
+                    "no hook is for it".into()
+                } else {
+                    part.clone()
+                },
+            );
+            rows.push(vec![
+                at.clone(),
+                name.clone(),
+                dash(),
+                dash(),
+                dash(),
+                took,
+                dash(),
+                dash(),
+                dash(),
+                why,
+            ]);
         }
         for hook in hooks {
             rows.push(vec![

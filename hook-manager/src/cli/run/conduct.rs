@@ -42,10 +42,7 @@ pub(crate) struct Reply {
 }
 
 /// The request, and what is to be noted about it; or else what is said at once, because no hook can be run.
-pub(crate) fn prepare(
-    manager: &HookManager,
-    asked: Asked,
-) -> Result<(HookRequest, Vec<String>), Box<Reply>> {
+pub(crate) fn prepare(manager: &HookManager, asked: Asked) -> Result<(HookRequest, Vec<String>), Box<Reply>> {
     let Asked { event, output, .. } = asked;
     let most = manager.config().max_depth;
     if asked.depth >= most {
