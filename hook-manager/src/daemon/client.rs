@@ -174,6 +174,7 @@ fn start(sources: &SourceArgs, place: &Place) -> io::Result<()> {
     command.spawn().map(drop)
 }
 
+#[expect(clippy::disallowed_methods, reason = "there is no runtime here, and nothing to be told by")]
 fn await_start(place: &Place) -> Result<Talk, String> {
     let until = Instant::now() + STARTING;
     loop {
