@@ -6,7 +6,8 @@ use tower::{Service, ServiceExt, service_fn, util::BoxCloneSyncService};
 use crate::{
     config::BuildError,
     event::HookEvent,
-    hook::{CacheRule, Handler, HookSpec, OnFailure, Origin, Shell},
+    hook::{CacheRule, Handler, HookSpec, Http, OnFailure, Origin, Shell, Worker},
+    http,
     in_process::UserService,
     matcher::Matcher,
     output::HookOutput,
@@ -66,6 +67,47 @@ impl Hook {
                 args,
             }),
         )
+    }
+
+    /// A program that is started once, stays, and answers one event after the other: each comes as one line of
+    /// JSON on its standard input, and is answered with one line of JSON on its standard output.
+    ///
+    /// There are up to four of its processes at a time; see [`Worker`] for that and the other figures.
+    /// A process that fails to answer, or does not do so in time, is never asked again.
+    ///
+    /// ```
+    /// # use hook_manager::{Hook, HookEvent, HookManager, HookRequest};
+    /// # tokio::runtime::Runtime::new().map(|rt| rt.block_on(async {
+    /// let upper = r#"while read -r event; do echo '{"systemMessage": "seen"}'; done"#;
+    /// let hook = Hook::worker("seen", HookEvent::Stop, "sh", ["-c", upper]);
+    /// let manager = HookManager::builder().hook(hook).build()?;
+    /// for _ in 0..3 {
+    ///     let report = manager.execute(HookRequest::parse(HookEvent::Stop, "{}")?).await;
+    ///     assert_eq!(report.merged.system_messages, ["seen"]);
+    /// }
+    /// assert_eq!(manager.shutdown().await, 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).expect("the example above works"));
+    /// ```
+    pub fn worker<A: Into<String>>(
+        name: impl Into<String>,
+        event: HookEvent,
+        program: impl Into<String>,
+        args: impl IntoIterator<Item = A>,
+    ) -> Self {
+        let run = Handler::exec(program, args);
+        Self::worker_with(name, event, Worker::new(run))
+    }
+
+    /// A program that stays, with figures of your own. See [`worker`](Self::worker).
+    pub fn worker_with(name: impl Into<String>, event: HookEvent, worker: Worker) -> Self {
+        Self::new(name.into(), event, What::Program(Handler::Worker(worker)))
+    }
+
+    /// An endpoint that the event is posted to, over HTTP connections that are kept. What a `200` says is read
+    /// as a program's standard output would be; see [`Http`] for headers.
+    pub fn http(name: impl Into<String>, event: HookEvent, http: Http) -> Self {
+        Self::new(name.into(), event, What::Program(Handler::Http(http)))
     }
 
     /// A command line for `sh -c`.
@@ -178,6 +220,20 @@ impl Hook {
             Some(text) => Some(Rule::parse(text).map_err(|err| bad(err.to_string()))?),
             None => None,
         };
+        if let What::Program(Handler::Http(http)) = &self.what {
+            http::usable(&http.url)
+                .map_err(|err| bad(format!("url: expected http://.., found {:?}: {err}", http.url)))?;
+            for (name, _) in &http.headers {
+                if !http::is_header_name(name) || http::forbidden(name) {
+                    return Err(bad(format!(
+                        "headers: expected a header of its own, found {name:?}"
+                    )));
+                }
+            }
+        }
+        if let What::Program(Handler::Worker(worker)) = &self.what {
+            worker.check().map_err(bad)?;
+        }
         let (handler, service) = match self.what {
             What::Program(handler) => (handler, None),
             What::Service(service) => (Handler::InProcess, Some(service)),

@@ -11,6 +11,7 @@ mod error;
 pub mod event;
 pub mod hook;
 pub mod host;
+mod http;
 mod in_process;
 mod json;
 mod manager;
@@ -26,6 +27,7 @@ pub mod rule;
 mod slots;
 pub mod source;
 mod stack;
+mod worker;
 
 pub use self::{
     builder::HookManagerBuilder,
@@ -34,7 +36,7 @@ pub use self::{
     declared::Hook,
     error::HookError,
     event::HookEvent,
-    hook::{CacheKey, CacheRule, Handler, HookSpec, OnFailure, Origin},
+    hook::{CacheKey, CacheRule, Handler, HookSpec, Http, OnFailure, Origin, Worker},
     manager::HookManager,
     merge::Merged,
     output::{Decision, HookOutput},

@@ -2,14 +2,16 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use futures::future::join_all;
 use hook_monitor::Source;
+use hook_pool::PoolHandle;
 use tokio::{sync::Semaphore, time::Instant};
 
 use crate::{
     builder::HookManagerBuilder,
-    command::{CommandHook, Parts},
+    command::{CommandHook, Parts, Recipe},
     config::{self, Config},
-    event::HookEvent,
+    event::{HandlerKind, HookEvent},
     hook::{Handler, HookSpec},
+    http::HttpHook,
     in_process::{InProcessHook, UserService},
     merge::merge,
     plan::{Entry, Planned, Way, plan_all},
@@ -18,6 +20,7 @@ use crate::{
     result::{EventReport, HookResult},
     source::{BrokenHook, Loaded, Problem},
     stack,
+    worker::{self, WorkerHook},
 };
 
 /// Runs the hooks of events: each in its own stack, all within one deadline, to one merged answer.
@@ -46,6 +49,8 @@ struct Inner {
     slots: Arc<Semaphore>,
     entries: Vec<Entry>,
     problems: Vec<Problem>,
+    /// What outlives a call: processes and connections.
+    pools: Vec<PoolHandle>,
 }
 
 impl HookManager {
@@ -60,21 +65,22 @@ impl HookManager {
         loaded: Loaded,
     ) -> Self {
         let slots = Arc::new(Semaphore::new(config.max_concurrent_hooks));
-        let own = declared
+        let mut pools = Vec::new();
+        let found = loaded.hooks.into_iter().map(|spec| (spec, None));
+        let entries = declared
             .into_iter()
-            .map(|(spec, service)| hook(spec, service, &config, &slots));
-        let found = loaded
-            .hooks
-            .into_iter()
-            .map(|spec| hook(spec, None, &config, &slots));
+            .chain(found)
+            .map(|(spec, service)| hook(spec, service, &config, &slots, &mut pools));
+        let entries = entries.collect::<Vec<_>>();
         let broken = loaded.broken.into_iter().map(Entry::Broken);
-        let entries = own.chain(found).chain(broken).collect();
+        let entries = entries.into_iter().chain(broken).collect();
         let problems = config::worst_first(loaded.problems);
         Self(Arc::new(Inner {
             config,
             slots,
             entries,
             problems,
+            pools,
         }))
     }
 
@@ -187,11 +193,19 @@ impl HookManager {
     /// The processes are those of this whole program: with several managers, shut down the last one last.
     pub async fn shutdown(&self) -> usize {
         self.0.slots.close();
+        let grace = self.0.config.grace;
+        join_all(self.0.pools.iter().map(|pool| pool.drain(grace))).await;
         process::quiesce(self.0.config.grace + Duration::from_secs(1)).await
     }
 }
 
-fn hook(spec: HookSpec, service: Option<UserService>, config: &Arc<Config>, slots: &Arc<Semaphore>) -> Entry {
+fn hook(
+    spec: HookSpec,
+    service: Option<UserService>,
+    config: &Arc<Config>,
+    slots: &Arc<Semaphore>,
+    pools: &mut Vec<PoolHandle>,
+) -> Entry {
     if spec.handler.runs_this_program() {
         let why = "it is hook-manager itself, which runs already".into();
         let (spec, way) = (Box::new(spec), Way::HostOnly { why });
@@ -217,25 +231,54 @@ fn hook(spec: HookSpec, service: Option<UserService>, config: &Arc<Config>, slot
                 stderr: config.output_limit,
                 ..Limits::default()
             };
-            let (handler, project) = (spec.handler.clone(), config.project.clone());
+            let recipe = recipe(&spec.handler, config);
             stack::build(
                 &spec,
                 config,
                 CommandHook::new(Parts {
-                    handler,
-                    project,
+                    recipe,
                     timeout,
                     limits,
                     slots,
                 }),
             )
         }
+        (None, Handler::Worker(worker)) => {
+            let figures = worker::Figures {
+                name: &spec.name,
+                worker,
+                timeout,
+                grace: config.grace,
+                limit: config.output_limit,
+            };
+            let hook = WorkerHook::new(recipe(&worker.run, config), &figures, slots);
+            let pool = hook.handle();
+            pools.push(pool.clone());
+            let mut stack = stack::build(&spec, config, hook);
+            stack.layers.push(Box::new(pool));
+            stack
+        }
+        (None, Handler::Http(_)) if !spec.event.spec().handlers.contains(&HandlerKind::Http) => {
+            let why = format!("the host runs no http hooks on {}", spec.event).into();
+            return host_only(spec, why);
+        }
+        (None, Handler::Http(http)) => {
+            let hook = match HttpHook::new(&spec.name, http, timeout, config.output_limit, slots) {
+                Ok(hook) => hook,
+                Err(err) => {
+                    let why = format!("{}: {err}", http.url).into();
+                    return host_only(spec, why);
+                }
+            };
+            let pool = hook.handle();
+            pools.push(pool.clone());
+            let mut stack = stack::build(&spec, config, hook);
+            stack.layers.push(Box::new(pool));
+            stack
+        }
         (None, handler) => {
             let why = format!("only the host can run a {handler} hook").into();
-            return Entry::Hook {
-                spec: Box::new(spec),
-                way: Way::HostOnly { why },
-            };
+            return host_only(spec, why);
         }
     };
     Entry::Hook {
@@ -244,6 +287,20 @@ fn hook(spec: HookSpec, service: Option<UserService>, config: &Arc<Config>, slot
             service: stack.service,
             layers: stack.layers,
         },
+    }
+}
+
+fn host_only(spec: HookSpec, why: Arc<str>) -> Entry {
+    Entry::Hook {
+        spec: Box::new(spec),
+        way: Way::HostOnly { why },
+    }
+}
+
+fn recipe(handler: &Handler, config: &Config) -> Recipe {
+    Recipe {
+        handler: handler.clone(),
+        project: config.project.clone(),
     }
 }
 

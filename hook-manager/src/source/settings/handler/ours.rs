@@ -6,11 +6,12 @@ use super::{
         nearest, step,
     },
     HandlerReader,
+    worker::WorkerFigures,
 };
 use crate::hook::{CacheKey, CacheRule, NAME_LIMIT, OnFailure, is_name};
 
 /// The fields inside.
-const OURS: &[&str] = &["name", "guard", "idempotent", "cache", "onFailure"];
+const OURS: &[&str] = &["name", "guard", "idempotent", "cache", "onFailure", "worker"];
 
 /// What it says, as far as it can be used.
 #[derive(Default)]
@@ -20,6 +21,7 @@ pub(super) struct Ours {
     pub(super) idempotent: bool,
     pub(super) cache: Option<CacheRule>,
     pub(super) on_failure: Option<OnFailure>,
+    pub(super) worker: Option<WorkerFigures>,
 }
 
 impl HandlerReader<'_, '_, '_> {
@@ -47,6 +49,7 @@ impl HandlerReader<'_, '_, '_> {
                 "guard" => ours.guard = self.bool(value, &field),
                 "idempotent" => ours.idempotent = self.bool(value, &field).unwrap_or_default(),
                 "cache" => ours.cache = self.cache(value, &field),
+                "worker" => ours.worker = self.worker_figures(value, &field),
                 "onFailure" => ours.on_failure = self.policy(value, &field),
                 _ => {
                     let near = nearest(&key.name, OURS.iter().copied());
