@@ -44,8 +44,8 @@ pub(crate) struct Dialogue {
 /// Why there is no answer. After any of these the program is of no more use.
 #[derive(Debug)]
 pub(crate) enum AskError {
-    /// It had closed its standard input before the first byte was written, and so was not asked; if it has
-    /// ended since, like this.
+    /// It had closed its standard input or ended before it read the first byte, and so was not asked; if it
+    /// has ended, like this.
     NotAsked(Option<Ended>),
     /// It has ended, without an answer.
     Ended(Ended),
@@ -159,11 +159,13 @@ impl Dialogue {
         };
         let heard = match heard {
             None => Err(AskError::NotAsked(self.end_soon().await.and_then(Result::ok))),
-            Some(Err(AskError::Ended(ended))) => self.rest(limit, &is_answer).ok_or(AskError::Ended(ended)),
+            Some(Err(AskError::Ended(ended))) => self
+                .rest(limit, &is_answer)
+                .ok_or_else(|| self.unheard(ended, sent.load(Ordering::Relaxed))),
             // A closed output is the first sign of an end, as a rule.
             Some(Err(AskError::Silent)) => Err(match self.end_soon().await {
                 None => AskError::Silent,
-                Some(Ok(ended)) => AskError::Ended(ended),
+                Some(Ok(ended)) => self.unheard(ended, sent.load(Ordering::Relaxed)),
                 Some(Err(err)) => AskError::Io(err),
             }),
             Some(heard) => heard,
@@ -181,6 +183,14 @@ impl Dialogue {
     /// How it ends, if it does so in a moment.
     async fn end_soon(&mut self) -> Option<io::Result<Ended>> {
         timeout(MOMENT, self.exit.seen()).await.ok()
+    }
+
+    /// An end without an answer. Where all that was written still lies in the pipe, nobody has read any of it.
+    fn unheard(&self, ended: Ended, sent: usize) -> AskError {
+        match rustix::io::ioctl_fionread(&self.stdin) {
+            Ok(unread) if unread == sent as u64 => AskError::NotAsked(Some(ended)),
+            _ => AskError::Ended(ended),
+        }
     }
 
     /// The answer of a program that has ended since; all of it is in the pipe, however late we come.
