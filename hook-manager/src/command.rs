@@ -9,7 +9,6 @@ use std::{
 };
 
 use futures::future::BoxFuture;
-use tokio::sync::Semaphore;
 use tower::Service;
 
 pub(crate) use self::recipe::Recipe;
@@ -19,10 +18,10 @@ use crate::{
     output::{self, HookOutput, Ran},
     process::{self, Command, Ended, Limits, RunError},
     request::HookRequest,
-    slots::{Turn, turn},
+    slots::{Slots, Turn, turn},
 };
 
-mod placeholder;
+pub(crate) mod placeholder;
 mod preflight;
 mod recipe;
 
@@ -38,7 +37,7 @@ pub(crate) struct Parts {
     pub(crate) recipe: Recipe,
     pub(crate) timeout: Duration,
     pub(crate) limits: Limits,
-    pub(crate) slots: Arc<Semaphore>,
+    pub(crate) slots: Slots,
 }
 
 impl CommandHook {

@@ -6,7 +6,10 @@ use tower::{Service, ServiceExt, service_fn, util::BoxCloneSyncService};
 use crate::{
     config::BuildError,
     event::HookEvent,
-    hook::{CacheRule, Handler, HookSpec, Http, OnFailure, Origin, Shell, Worker},
+    hook::{
+        CacheRule, Handler, HookSpec, Http, IfDependencyFails, OnFailure, OnOpen, Origin, Priority, Schedule,
+        Shell, Worker,
+    },
     http,
     in_process::UserService,
     matcher::Matcher,
@@ -39,9 +42,11 @@ pub struct Hook {
     condition: Option<String>,
     timeout: Option<Duration>,
     on_failure: Option<OnFailure>,
+    on_open: Option<OnOpen>,
     guard: Option<bool>,
     idempotent: bool,
     cache: Option<CacheRule>,
+    schedule: Schedule,
 }
 
 #[derive(Debug)]
@@ -78,8 +83,8 @@ impl Hook {
     /// ```
     /// # use hook_manager::{Hook, HookEvent, HookManager, HookRequest};
     /// # tokio::runtime::Runtime::new().map(|rt| rt.block_on(async {
-    /// let upper = r#"while read -r event; do echo '{"systemMessage": "seen"}'; done"#;
-    /// let hook = Hook::worker("seen", HookEvent::Stop, "sh", ["-c", upper]);
+    /// let seen = r#"while read -r event; do echo '{"systemMessage": "seen"}'; done"#;
+    /// let hook = Hook::worker("seen", HookEvent::Stop, "sh", ["-c", seen]);
     /// let manager = HookManager::builder().hook(hook).build()?;
     /// for _ in 0..3 {
     ///     let report = manager.execute(HookRequest::parse(HookEvent::Stop, "{}")?).await;
@@ -104,8 +109,14 @@ impl Hook {
         Self::new(name.into(), event, What::Program(Handler::Worker(worker)))
     }
 
-    /// An endpoint that the event is posted to, over HTTP connections that are kept. What a `200` says is read
+    /// An endpoint that the event is posted to, over HTTP connections that are kept. What a success says is read
     /// as a program's standard output would be; see [`Http`] for headers.
+    ///
+    /// ```
+    /// use hook_manager::{Hook, HookEvent, Http};
+    ///
+    /// let hook = Hook::http("scan", HookEvent::PostToolUse, Http::new("http://127.0.0.1:8080/scan"));
+    /// ```
     pub fn http(name: impl Into<String>, event: HookEvent, http: Http) -> Self {
         Self::new(name.into(), event, What::Program(Handler::Http(http)))
     }
@@ -149,9 +160,11 @@ impl Hook {
             condition: None,
             timeout: None,
             on_failure: None,
+            on_open: None,
             guard: None,
             idempotent: false,
             cache: None,
+            schedule: Schedule::default(),
         }
     }
 
@@ -198,6 +211,68 @@ impl Hook {
         self
     }
 
+    /// What an open circuit of this hook means for the action. By default the same as any other failure.
+    pub fn on_open(mut self, policy: OnOpen) -> Self {
+        self.on_open = Some(policy);
+        self
+    }
+
+    /// How early it gets its place; by default by its name, see [`HookSpec::effective_priority`].
+    pub fn priority(mut self, priority: Priority) -> Self {
+        self.schedule.priority = Some(priority);
+        self
+    }
+
+    /// Begins only when this other hook of the same event has ended, if that one runs for the same input. May be
+    /// called several times.
+    pub fn depends_on(mut self, hook: impl Into<Arc<str>>) -> Self {
+        self.schedule.depends_on.push(hook.into());
+        self
+    }
+
+    /// What happens when a hook it depends on failed or was skipped: by default guards fail too, and others are
+    /// skipped.
+    pub fn if_dependency_fails(mut self, policy: IfDependencyFails) -> Self {
+        self.schedule.if_dependency_fails = Some(policy);
+        self
+    }
+
+    /// Does not run beside a hook that [writes](Self::writes) this, whatever the name stands for.
+    pub fn reads(mut self, what: impl Into<String>) -> Self {
+        self.schedule.reads.push(what.into());
+        self
+    }
+
+    /// Does not run beside a hook that reads or writes this, in any session, at any event.
+    pub fn writes(mut self, what: impl Into<String>) -> Self {
+        self.schedule.writes.push(what.into());
+        self
+    }
+
+    /// Whether it may run beside other hooks of its event. By default it may.
+    pub fn parallel(mut self, may: bool) -> Self {
+        self.schedule.exclusive = !may;
+        self
+    }
+
+    /// How many of it may run at once, over all sessions: from 1. By default as many as there are places.
+    pub fn max_concurrent(mut self, n: usize) -> Self {
+        self.schedule.max_concurrent = Some(n);
+        self
+    }
+
+    /// How often it may run in a minute; by default the manager's limit.
+    pub fn max_runs_per_minute(mut self, n: u32) -> Self {
+        self.schedule.max_runs_per_minute = Some(n);
+        self
+    }
+
+    /// How often it may run in a session; by default the manager's limit.
+    pub fn max_runs_per_session(mut self, n: u32) -> Self {
+        self.schedule.max_runs_per_session = Some(n);
+        self
+    }
+
     pub(crate) fn into_spec(self) -> Result<(HookSpec, Option<UserService>), BuildError> {
         let bad = |problem: String| BuildError::Hook {
             hook: self.name.clone(),
@@ -208,6 +283,9 @@ impl Hook {
         }
         if self.timeout.is_some_and(|timeout| timeout.is_zero()) {
             return Err(bad("timeout: expected more than zero, found 0".into()));
+        }
+        if self.schedule.max_concurrent == Some(0) {
+            return Err(bad("max_concurrent: expected 1 or more, found 0".into()));
         }
         let matcher = Matcher::new(&self.event, &self.matcher).map_err(|err| bad(err.to_string()))?;
         let condition = match &self.condition {
@@ -220,19 +298,10 @@ impl Hook {
             Some(text) => Some(Rule::parse(text).map_err(|err| bad(err.to_string()))?),
             None => None,
         };
-        if let What::Program(Handler::Http(http)) = &self.what {
-            http::usable(&http.url)
-                .map_err(|err| bad(format!("url: expected http://.., found {:?}: {err}", http.url)))?;
-            for (name, _) in &http.headers {
-                if !http::is_header_name(name) || http::forbidden(name) {
-                    return Err(bad(format!(
-                        "headers: expected a header of its own, found {name:?}"
-                    )));
-                }
-            }
-        }
-        if let What::Program(Handler::Worker(worker)) = &self.what {
-            worker.check().map_err(bad)?;
+        match &self.what {
+            What::Program(Handler::Http(http)) => check_http(http).map_err(bad)?,
+            What::Program(Handler::Worker(worker)) => worker.check().map_err(bad)?,
+            _ => {}
         }
         let (handler, service) = match self.what {
             What::Program(handler) => (handler, None),
@@ -246,13 +315,24 @@ impl Hook {
             handler,
             timeout: self.timeout,
             on_failure: self.on_failure,
+            on_open: self.on_open,
             guard: self.guard,
             idempotent: self.idempotent,
             cache: self.cache,
             background: false,
+            schedule: self.schedule,
             status_message: None,
             origin: Origin::builder(),
         };
         Ok((spec, service))
+    }
+}
+
+fn check_http(http: &Http) -> Result<(), String> {
+    http::usable(&http.url).map_err(|err| format!("url: expected http://.., found {:?}: {err}", http.url))?;
+    let wrong = |(name, _): &&(String, String)| !http::is_header_name(name) || http::forbidden(name);
+    match http.headers.iter().find(wrong) {
+        Some((name, _)) => Err(format!("headers: expected one about the content, found {name:?}")),
+        None => Ok(()),
     }
 }

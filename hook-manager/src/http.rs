@@ -9,10 +9,7 @@ use std::{
 use futures::future::BoxFuture;
 use hook_monitor::Reason;
 use hook_pool::{ConnectionPool, GetError, PoolHandle, Pooled};
-use tokio::{
-    sync::Semaphore,
-    time::{Instant, timeout},
-};
+use tokio::time::{Instant, timeout};
 use tower::{Service, service_fn, util::BoxCloneSyncService};
 
 use self::{
@@ -24,7 +21,7 @@ use crate::{
     hook,
     output::HookOutput,
     request::HookRequest,
-    slots::{Turn, turn},
+    slots::{Slots, Turn, turn},
 };
 
 mod answer;
@@ -56,7 +53,7 @@ struct Parts {
     timeout: Duration,
     /// Of a response's body.
     limit: usize,
-    slots: Arc<Semaphore>,
+    slots: Slots,
 }
 
 impl HttpHook {
@@ -68,7 +65,7 @@ impl HttpHook {
         http: &hook::Http,
         timeout: Duration,
         limit: usize,
-        slots: Arc<Semaphore>,
+        slots: Slots,
     ) -> Result<Self, Unusable> {
         let target = Target::of(&http.url)?;
         let address = target.address();

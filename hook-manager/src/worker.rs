@@ -9,10 +9,7 @@ use std::{
 use futures::future::BoxFuture;
 use hook_monitor::Reason;
 use hook_pool::{ConnectionPool, GetError, PoolHandle, Pooled};
-use tokio::{
-    sync::Semaphore,
-    time::{Instant, timeout},
-};
+use tokio::time::{Instant, timeout};
 use tower::{Service, service_fn, util::BoxCloneSyncService};
 
 use crate::{
@@ -22,7 +19,7 @@ use crate::{
     output::HookOutput,
     process::{AskError, Dialogue, Ended},
     request::HookRequest,
-    slots::{Turn, turn},
+    slots::{Slots, Turn, turn},
 };
 
 mod line;
@@ -42,7 +39,7 @@ struct Parts {
     timeout: Duration,
     /// Of a line.
     limit: usize,
-    slots: Arc<Semaphore>,
+    slots: Slots,
 }
 
 /// What a worker hook is made of.
@@ -55,7 +52,7 @@ pub(crate) struct Figures<'a> {
 }
 
 impl WorkerHook {
-    pub(crate) fn new(recipe: Recipe, figures: &Figures<'_>, slots: Arc<Semaphore>) -> Self {
+    pub(crate) fn new(recipe: Recipe, figures: &Figures<'_>, slots: Slots) -> Self {
         let (recipe, grace) = (Arc::new(recipe), figures.grace);
         let connect = Connect::new(service_fn(move |()| {
             let recipe = Arc::clone(&recipe);

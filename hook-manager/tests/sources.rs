@@ -345,7 +345,7 @@ fn what_is_wrong_in_a_handler_is_named_with_its_place_its_value_and_what_was_exp
         (
             command("hookManager", json!({ "gaurd": true })),
             ".hookManager.gaurd",
-            "is not known, expected `guard`? Known are name, guard, idempotent, cache, onFailure, worker"
+            "is not known, expected `guard`? Known are name, guard, idempotent, cache, onFailure, "
                 .into(),
         ),
         (

@@ -112,10 +112,12 @@ pub(super) fn read(
             handler,
             timeout,
             on_failure,
+            on_open: ours.on_open,
             guard: ours.guard,
             idempotent: ours.idempotent,
             cache: ours.cache,
             background,
+            schedule: ours.schedule,
             status_message,
             origin,
         })));
