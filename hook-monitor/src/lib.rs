@@ -8,6 +8,8 @@
 )]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[cfg(feature = "anomaly")]
+pub mod anomaly;
 #[cfg(feature = "layer")]
 mod call;
 #[cfg(feature = "layer")]
