@@ -17,6 +17,8 @@ mod counters;
 pub mod future;
 #[cfg(feature = "layer")]
 mod handle;
+#[cfg(feature = "health")]
+pub mod health;
 mod histogram;
 mod keep;
 mod lanes;
