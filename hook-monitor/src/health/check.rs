@@ -2,7 +2,7 @@ use std::{
     fmt::{self, Display, Write},
     future::Future,
     pin::Pin,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -178,7 +178,7 @@ impl Watched {
         let status = self.source.status();
         let now = Clock::tokio().now();
         let lasted = {
-            let mut since = self.since.lock().unwrap_or_else(|e| e.into_inner());
+            let mut since = self.since.lock().unwrap_or_else(PoisonError::into_inner);
             match status {
                 Status::Degraded => now.saturating_duration_since(*since.get_or_insert(now)),
                 _ => {

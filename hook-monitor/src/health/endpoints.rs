@@ -42,10 +42,13 @@ pub struct Endpoints {
 #[derive(Clone)]
 struct Config {
     hosts: Option<Vec<String>>,
-    allow_verbose: Option<Arc<dyn Fn(&Parts) -> bool + Send + Sync>>,
-    metrics: Option<Arc<dyn Fn() -> String + Send + Sync>>,
+    allow_verbose: Option<Arc<Allow>>,
+    metrics: Option<Arc<Render>>,
     max_lag: Duration,
 }
+
+type Allow = dyn Fn(&Parts) -> bool + Send + Sync;
+type Render = dyn Fn() -> String + Send + Sync;
 
 /// Beyond this a scrape is refused: no scraper takes it, and it is a label gone wild.
 const MAX_METRICS: usize = 16 << 20;

@@ -1,7 +1,7 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     fmt,
-    sync::{Arc, Mutex, MutexGuard, RwLock},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
     time::{Instant, SystemTime},
 };
 
@@ -196,7 +196,7 @@ impl Board {
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(|e| e.into_inner())
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Changes what is known, publishes it, and tells the subscribers.
@@ -205,7 +205,7 @@ impl Board {
         let result = with(&mut inner);
         let published = Arc::new(Published::new(&inner.checks, Clock::tokio().now()));
         inner.note(&published.report);
-        *self.published.write().unwrap_or_else(|e| e.into_inner()) = published;
+        *self.published.write().unwrap_or_else(PoisonError::into_inner) = published;
         drop(inner);
         self.send();
         result
@@ -241,7 +241,7 @@ impl Board {
     }
 
     fn latest(&self) -> Arc<Published> {
-        Arc::clone(&self.published.read().unwrap_or_else(|e| e.into_inner()))
+        Arc::clone(&self.published.read().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
