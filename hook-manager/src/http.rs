@@ -80,7 +80,7 @@ impl HttpHook {
             .name(name)
             .idle_timeout(IDLE)
             .wait_timeout(timeout)
-            .check_with(|connection: &mut Connection| Box::pin(connection.is_fit()))
+            .check_with(|connection: &mut Connection| Box::pin(std::future::ready(connection.is_fit())))
             .check_after(Duration::ZERO);
         Ok(Self(Arc::new(Parts {
             http: http.clone(),

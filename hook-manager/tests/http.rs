@@ -11,6 +11,7 @@ use std::{
 
 use hook_manager::{
     Decision, Ended, EventReport, Hook, HookError, HookEvent, HookManager, HookRequest, Http, OnFailure,
+    layers::Source,
 };
 use serde_json::json;
 use tokio::{
@@ -198,7 +199,7 @@ async fn the_event_is_posted_as_it_is_over_one_connection() {
         request.ends_with("\r\n\r\n{\"tool_name\": \"Bash\", \"tool_input\": {\"command\": \"ls\"}}"),
         "{request}"
     );
-    let pool = manager.layers().last().map(|layer| layer.layer());
+    let pool = manager.layers().last().map(Source::layer);
     assert_eq!(pool, Some("pool"));
     assert_eq!(manager.shutdown().await, 0);
     eventually("the connection is closed", || server.closed.load(SeqCst) == 1).await;

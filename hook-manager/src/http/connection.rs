@@ -1,4 +1,4 @@
-use std::{future::Future, io};
+use std::io;
 
 use bytes::{Buf, Bytes};
 use http::{Request, StatusCode};
@@ -52,10 +52,10 @@ impl Connection {
 
     /// Whether the server still listens and has said nothing unasked. Asks the system, for the task that moves
     /// the bytes may not have had its turn since.
-    pub(super) fn is_fit(&mut self) -> impl Future<Output = bool> + Send + use<> {
+    pub(super) fn is_fit(&self) -> bool {
         let is_quiet =
             matches!(self.socket.peek(&mut [0]), Err(err) if err.kind() == io::ErrorKind::WouldBlock);
-        std::future::ready(is_quiet && !self.sender.is_closed())
+        is_quiet && !self.sender.is_closed()
     }
 
     /// Sends a request and reads the whole response, of `limit` bytes at most.

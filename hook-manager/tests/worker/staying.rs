@@ -1,3 +1,5 @@
+use hook_manager::layers::Source;
+
 use super::*;
 
 #[tokio::test]
@@ -16,7 +18,7 @@ async fn a_worker_is_started_once_and_answers_one_event_after_the_other() {
 async fn the_pool_is_among_the_layers() {
     let workers = Workers::python(HONEST);
     workers.said(0).await;
-    let layers: Vec<_> = workers.manager.layers().map(|layer| layer.layer()).collect();
+    let layers: Vec<_> = workers.manager.layers().map(Source::layer).collect();
     assert_eq!(layers.last(), Some(&"pool"), "{layers:?}");
     workers.end().await;
 }
