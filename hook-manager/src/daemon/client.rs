@@ -63,7 +63,12 @@ fn ask(args: &RunArgs, asked: &Asked) -> Result<Way, String> {
         return Err(format!("the input has more than {} bytes", wire::INPUT_LIMIT));
     }
     let place = Place::of(&args.sources);
-    let mut talk = match (Talk::open(&place), args.daemon) {
+    let (greeting, accepting) = match args.daemon {
+        // Nobody else will do it.
+        Some(Daemon::Always) => (STARTING, STARTING),
+        _ => (GREETING, ACCEPTING),
+    };
+    let mut talk = match (Talk::open(&place, greeting), args.daemon) {
         (Ok(talk), _) => talk,
         (Err(trouble), Some(Daemon::Auto)) => {
             // For the events to come; this one is not kept waiting.
@@ -94,7 +99,7 @@ fn ask(args: &RunArgs, asked: &Asked) -> Result<Way, String> {
     });
     let told = talk
         .say(&[&wire::line(&order), input, &environment])
-        .and_then(|()| talk.answer(Instant::now() + ACCEPTING));
+        .and_then(|()| talk.answer(Instant::now() + accepting));
     let total = match told {
         Ok(Answer::Accepted(total)) => Duration::from_millis(total),
         Ok(Answer::Refused(why)) => return Err(why),
@@ -121,7 +126,7 @@ fn ask(args: &RunArgs, asked: &Asked) -> Result<Way, String> {
 ///
 /// If there is none; or if there is one, and what is asked for cannot be had of it.
 pub(crate) fn look(sources: &SourceArgs, look: Look) -> Result<Value, NoLook> {
-    let mut talk = Talk::open(&Place::of(sources)).map_err(|trouble| NoLook {
+    let mut talk = Talk::open(&Place::of(sources), STARTING).map_err(|trouble| NoLook {
         is_there: matches!(trouble, Trouble::Silent(_)),
         why: trouble.to_string(),
     })?;
@@ -174,11 +179,14 @@ fn start(sources: &SourceArgs, place: &Place) -> io::Result<()> {
     command.spawn().map(drop)
 }
 
-#[expect(clippy::disallowed_methods, reason = "there is no runtime here, and nothing to be told by")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "there is no runtime here, and nothing to be told by"
+)]
 fn await_start(place: &Place) -> Result<Talk, String> {
     let until = Instant::now() + STARTING;
     loop {
-        match Talk::open(place) {
+        match Talk::open(place, STARTING) {
             Ok(talk) => return Ok(talk),
             Err(trouble) if Instant::now() >= until => return Err(trouble.to_string()),
             Err(_) => thread::sleep(Duration::from_millis(10)),
@@ -225,7 +233,7 @@ struct Talk {
 }
 
 impl Talk {
-    fn open(place: &Place) -> Result<Self, Trouble> {
+    fn open(place: &Place, patience: Duration) -> Result<Self, Trouble> {
         place.check().map_err(Trouble::Nobody)?;
         let stream = connect(place).map_err(|err| match err.kind() {
             // Its queue is full: it is there, and hangs.
@@ -237,7 +245,7 @@ impl Talk {
             heard: Vec::new(),
         };
         let greeting = talk
-            .hear(Instant::now() + GREETING, 4096)
+            .hear(Instant::now() + patience, 4096)
             .map_err(Trouble::Silent)?;
         let greeting: Greeting =
             serde_json::from_slice(&greeting).map_err(|err| Trouble::Silent(err.into()))?;
