@@ -24,10 +24,14 @@ mod histogram;
 mod keep;
 #[cfg(feature = "layer")]
 mod layer;
+#[cfg(feature = "metrics")]
+pub mod metrics;
 #[cfg(feature = "layer")]
 mod monitor;
 mod on_reject;
 mod outcome;
+#[cfg(feature = "prometheus")]
+pub mod prometheus;
 mod rejected;
 #[cfg(feature = "serde")]
 mod serialise;
