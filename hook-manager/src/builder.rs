@@ -1,7 +1,11 @@
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use crate::{
-    config::{BuildError, Config},
+    config::{self, BuildError, Config, Preset},
     declared::Hook,
     manager::HookManager,
     source::{self, Sources},
@@ -48,7 +52,58 @@ impl HookManagerBuilder {
         self
     }
 
-    /// How many hooks run at once, over all events: 1 to 1,000, by default 5.
+    /// Takes over the figures of a preset. What is set after it wins.
+    pub fn preset(mut self, preset: Preset) -> Self {
+        preset.apply(&mut self.config);
+        self
+    }
+
+    /// Takes over the figures in a TOML file, usually `hook-manager.toml`: one key for each setter of a figure, times
+    /// in seconds, and `preset`.
+    ///
+    /// ```toml
+    /// preset = "low_latency"
+    /// deadline = 5
+    /// cache_ttl = 0.5
+    /// state_dir = "/var/lib/hooks"
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be read, is no TOML, has a key that is not known, or a value that is absurd. The error
+    /// names the file, the line, the key, what was found, and what was expected.
+    pub fn config_file(mut self, path: impl AsRef<Path>) -> Result<Self, BuildError> {
+        config::read_file(&mut self.config, path.as_ref())?;
+        Ok(self)
+    }
+
+    /// Takes over the figures in the variables `HOOK_MANAGER_*` of this process: `HOOK_MANAGER_CACHE_TTL=60` is
+    /// [`cache_ttl`](Self::cache_ttl). Variables that are no Unicode are not looked at.
+    ///
+    /// # Errors
+    ///
+    /// As for [`config_file`](Self::config_file): also a misspelt variable is an error, which names the nearest one
+    /// that is known.
+    pub fn env(self) -> Result<Self, BuildError> {
+        let vars = std::env::vars_os();
+        self.env_from(
+            vars.filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))),
+        )
+    }
+
+    /// The same with variables from elsewhere.
+    ///
+    /// # Errors
+    ///
+    /// As for [`env`](Self::env).
+    pub fn env_from(mut self, vars: impl IntoIterator<Item = (String, String)>) -> Result<Self, BuildError> {
+        config::read_env(&mut self.config, vars)?;
+        Ok(self)
+    }
+
+    /// How many hooks of each event's name run at once, over all sessions: 1 to 1,000, by default 5. Each event's
+    /// name has places of its own, and one of them is kept for guards, where there are guards and more places
+    /// than one; so that neither slow `PostToolUse` hooks nor slow observers can hold up a guard.
     pub fn max_concurrent_hooks(mut self, n: usize) -> Self {
         self.config.max_concurrent_hooks = n;
         self
@@ -60,7 +115,13 @@ impl HookManagerBuilder {
         self
     }
 
-    /// How long an answer is kept of hooks that may be cached and do not say. By default 300 s.
+    /// Whether answers of hooks that may be cached are. By default they are.
+    pub fn cache(mut self, on: bool) -> Self {
+        self.config.cache = on;
+        self
+    }
+
+    /// How long an answer is kept of hooks that may be cached, do not say, and have no name that does. By default 300 s.
     pub fn cache_ttl(mut self, ttl: Duration) -> Self {
         self.config.cache_ttl = ttl;
         self
@@ -69,6 +130,12 @@ impl HookManagerBuilder {
     /// How many answers are kept of each hook that may be cached. By default 1,000.
     pub fn cache_capacity(mut self, entries: usize) -> Self {
         self.config.cache_capacity = entries;
+        self
+    }
+
+    /// Whether a hook that keeps failing is left alone for a while. By default it is.
+    pub fn breaker(mut self, on: bool) -> Self {
+        self.config.breaker = on;
         self
     }
 
@@ -103,6 +170,73 @@ impl HookManagerBuilder {
         self
     }
 
+    /// How many connections, or worker processes, are kept of each hook that has any: 1 to 10,000, by default 10.
+    pub fn pool_size(mut self, n: usize) -> Self {
+        self.config.pool_size = n;
+        self
+    }
+
+    /// Whether calls are counted and timed. By default they are; without it [`HookManager::metrics`] knows only what
+    /// the other layers count.
+    pub fn monitoring(mut self, on: bool) -> Self {
+        self.config.monitoring = on;
+        self
+    }
+
+    /// How often one hook may run in a minute, retries included and cached answers not: by default 6,000. One
+    /// run more is a [`Runaway`](crate::HookError::Runaway), and the hook's policy says what that means.
+    pub fn max_runs_per_minute(mut self, n: u32) -> Self {
+        self.config.max_runs_per_minute = n;
+        self
+    }
+
+    /// How often one hook may run in one session, as the input's `session_id` tells them apart: by default 100,000.
+    pub fn max_runs_per_session(mut self, n: u32) -> Self {
+        self.config.max_runs_per_session = n;
+        self
+    }
+
+    /// How many bytes of context all hooks together may give one session: by default 4 MiB. What comes after is left
+    /// out, and the user is told.
+    pub fn max_context_per_session(mut self, bytes: u64) -> Self {
+        self.config.max_context_per_session = bytes;
+        self
+    }
+
+    /// How many managers deep, each in a hook of the one before, hooks are still run: by default 8.
+    pub fn max_depth(mut self, levels: u32) -> Self {
+        self.config.max_depth = levels;
+        self
+    }
+
+    /// The folder in which figures, circuits and estimates outlive the process: read by [`build`](Self::build), written
+    /// every minute and at [shutdown](HookManager::shutdown). By default there is none.
+    ///
+    /// It is made if need be, for its owner alone. Managers of several processes may share it.
+    pub fn state_dir(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.config.state_dir = Some(dir.into());
+        self
+    }
+
+    /// How often the state is saved, besides at the end: 1 s to a day, by default every minute.
+    pub fn save_every(mut self, period: Duration) -> Self {
+        self.config.save_every = period;
+        self
+    }
+
+    /// Whether cached answers are saved with the state. By default they are not: they may hold what a file must not.
+    pub fn save_results(mut self, on: bool) -> Self {
+        self.config.save_results = on;
+        self
+    }
+
+    /// Whether each event is logged in `performance.jsonl` in the [state's folder](Self::state_dir). By default it is
+    /// not. At 4 MiB a file is put aside and a new one begun; three are kept.
+    pub fn performance_log(mut self, on: bool) -> Self {
+        self.config.performance_log = on;
+        self
+    }
+
     /// Reads the sources and builds the manager.
     ///
     /// What is wrong *in* a source is no error here: everything that can be used is, and the rest is
@@ -128,6 +262,6 @@ impl HookManagerBuilder {
             declared.push((spec, service));
         }
         let loaded = source::load(&self.sources);
-        Ok(HookManager::new(Arc::new(self.config), declared, loaded))
+        HookManager::new(Arc::new(self.config), declared, loaded)
     }
 }

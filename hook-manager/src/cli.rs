@@ -86,6 +86,21 @@ struct SourceArgs {
     hooks_dir: Option<PathBuf>,
 }
 
+impl SourceArgs {
+    /// What named the project.
+    fn named_by(&self) -> &'static str {
+        let option = |word: std::ffi::OsString| {
+            let word = word.to_string_lossy();
+            word == "--project" || word.starts_with("--project=")
+        };
+        match std::env::args_os().any(option) {
+            true => "--project",
+            false if std::env::var_os("CLAUDE_PROJECT_DIR").is_some() => "CLAUDE_PROJECT_DIR",
+            false => "the current directory",
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Output {
     /// One line a hook

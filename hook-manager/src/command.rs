@@ -10,7 +10,6 @@ use std::{
 };
 
 use futures::future::BoxFuture;
-use tokio::sync::Semaphore;
 use tower::Service;
 
 use self::preflight::Line;
@@ -20,10 +19,10 @@ use crate::{
     output::{self, HookOutput, Ran},
     process::{self, Command, Ended, Limits, RunError},
     request::HookRequest,
-    slots::{Turn, turn},
+    slots::{Slots, Turn, turn},
 };
 
-mod placeholder;
+pub(crate) mod placeholder;
 mod preflight;
 
 /// Longer than any session's name; far below what an environment can hold.
@@ -39,7 +38,7 @@ pub(crate) struct Parts {
     pub(crate) project: Option<PathBuf>,
     pub(crate) timeout: Duration,
     pub(crate) limits: Limits,
-    pub(crate) slots: Arc<Semaphore>,
+    pub(crate) slots: Slots,
 }
 
 impl CommandHook {

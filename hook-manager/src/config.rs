@@ -1,33 +1,71 @@
-use std::{fmt, path::PathBuf, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 use crate::source::Problem;
 
-/// The figures a manager works with; all of them have setters on [`HookManagerBuilder`].
+mod error;
+mod file;
+mod keys;
+mod preset;
+
+pub use error::{BuildError, Place};
+pub(crate) use file::{read_env, read_file};
+pub use preset::Preset;
+
+/// The figures a manager works with; all of them have setters on [`HookManagerBuilder`], and most a key in
+/// `hook-manager.toml` and a variable in the environment, see
+/// [`HookManagerBuilder::config_file`] and [`HookManagerBuilder::env`].
 ///
 /// [`HookManagerBuilder`]: crate::HookManagerBuilder
+/// [`HookManagerBuilder::config_file`]: crate::HookManagerBuilder::config_file
+/// [`HookManagerBuilder::env`]: crate::HookManagerBuilder::env
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Config {
     /// The project: hooks run in it, and its settings files are read. None by default.
     pub project: Option<PathBuf>,
-    /// How many hooks run at once, over all events. 5 by default.
+    /// How many hooks of an event's name run at once, over all sessions. 5 by default.
     pub max_concurrent_hooks: usize,
     /// The wall-clock time one event may take, queue, attempts and pauses included. 15 s by default.
     pub deadline: Duration,
-    /// How long an answer is kept of hooks that may be cached and say nothing else. 300 s by default.
+    /// Whether answers of hooks that may be cached are. On by default.
+    pub cache: bool,
+    /// How long an answer is kept of hooks that may be cached, say nothing else, and have no name that does.
+    /// 300 s by default.
     pub cache_ttl: Duration,
     /// How many answers are kept of each such hook. 1,000 by default.
     pub cache_capacity: usize,
+    /// Whether a hook that keeps failing is left alone. On by default.
+    pub breaker: bool,
     /// After how many failures in a row a hook is left alone. 3 by default.
     pub breaker_threshold: u32,
     /// For how long it is left alone. 60 s by default.
     pub breaker_open_for: Duration,
     /// How often an idempotent hook is tried again. 3 by default.
     pub retries: u32,
+    /// How many connections, or worker processes, are kept of each hook that has any. 10 by default.
+    pub pool_size: usize,
+    /// Whether calls are counted and timed, for [`metrics`](crate::HookManager::metrics). On by default.
+    pub monitoring: bool,
     /// How much of standard output and of standard error is kept, each. 1 MiB by default.
     pub output_limit: usize,
     /// The time between SIGTERM and SIGKILL for a hook that is out of time. 2 s by default.
     pub grace: Duration,
+    /// How often one hook may run in a minute, retries included. 6,000 by default.
+    pub max_runs_per_minute: u32,
+    /// How often one hook may run in one session, retries included. 100,000 by default.
+    pub max_runs_per_session: u32,
+    /// How many bytes of context all hooks together may give one session. 4 MiB by default.
+    pub max_context_per_session: u64,
+    /// How many managers deep, each in a hook of the one before, hooks are still run. 8 by default.
+    pub max_depth: u32,
+    /// The folder in which figures, circuits and estimates outlive the process. None by default.
+    pub state_dir: Option<PathBuf>,
+    /// How often they are saved there, besides at the end. 60 s by default.
+    pub save_every: Duration,
+    /// Whether cached answers are saved there too. Off by default: they may hold what a file must not.
+    pub save_results: bool,
+    /// Whether each event is logged there, in `performance.jsonl`. Off by default.
+    pub performance_log: bool,
 }
 
 impl Default for Config {
@@ -36,13 +74,25 @@ impl Default for Config {
             project: None,
             max_concurrent_hooks: 5,
             deadline: Duration::from_secs(15),
+            cache: true,
             cache_ttl: Duration::from_secs(300),
             cache_capacity: 1_000,
+            breaker: true,
             breaker_threshold: 3,
             breaker_open_for: Duration::from_secs(60),
             retries: 3,
+            pool_size: 10,
+            monitoring: true,
             output_limit: 1024 * 1024,
             grace: Duration::from_secs(2),
+            max_runs_per_minute: 6_000,
+            max_runs_per_session: 100_000,
+            max_context_per_session: 4 * 1024 * 1024,
+            max_depth: 8,
+            state_dir: None,
+            save_every: Duration::from_secs(60),
+            save_results: false,
+            performance_log: false,
         }
     }
 }
@@ -50,38 +100,7 @@ impl Default for Config {
 impl Config {
     /// Finds the first figure that makes no sense.
     pub(crate) fn check(&self) -> Result<(), BuildError> {
-        const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-        let whole = |field, value: usize, range: std::ops::RangeInclusive<usize>| match range.contains(&value)
-        {
-            true => Ok(()),
-            false => Err(BuildError::Value {
-                field,
-                value: value.to_string(),
-                expected: format!("{} to {}", range.start(), range.end()),
-            }),
-        };
-        let time = |field, value: Duration, least: Duration| match (least..=DAY).contains(&value) {
-            true => Ok(()),
-            false => Err(BuildError::Value {
-                field,
-                value: format!("{value:?}"),
-                expected: format!("{least:?} to 24 hours"),
-            }),
-        };
-        let millisecond = Duration::from_millis(1);
-        whole("max_concurrent_hooks", self.max_concurrent_hooks, 1..=1_000)?;
-        whole("cache_capacity", self.cache_capacity, 0..=10_000_000)?;
-        whole(
-            "breaker_threshold",
-            self.breaker_threshold as usize,
-            1..=1_000_000,
-        )?;
-        whole("retries", self.retries as usize, 0..=100)?;
-        whole("output_limit", self.output_limit, 1_024..=1024 * 1024 * 1024)?;
-        time("deadline", self.deadline, millisecond)?;
-        time("cache_ttl", self.cache_ttl, millisecond)?;
-        time("breaker_open_for", self.breaker_open_for, millisecond)?;
-        time("grace", self.grace, Duration::ZERO)?;
+        keys::KEYS.iter().try_for_each(|key| key.check(self))?;
         match &self.project {
             Some(project) if !project.is_dir() => Err(BuildError::Value {
                 field: "project",
@@ -92,49 +111,6 @@ impl Config {
         }
     }
 }
-
-/// A manager cannot be built as asked.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub enum BuildError {
-    /// A figure is out of its range.
-    Value {
-        /// The setter.
-        field: &'static str,
-        /// What it was given.
-        value: String,
-        /// The range it takes.
-        expected: String,
-    },
-    /// A hook given to the builder cannot be used.
-    Hook {
-        /// The hook's name.
-        hook: String,
-        /// What is wrong with it.
-        problem: String,
-    },
-    /// Two hooks given to the builder for the same event have one name.
-    SameName {
-        /// The name.
-        hook: String,
-    },
-}
-
-impl fmt::Display for BuildError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Value {
-                field,
-                value,
-                expected,
-            } => write!(f, "{field}: expected {expected}, found {value}"),
-            Self::Hook { hook, problem } => write!(f, "hook {hook}: {problem}"),
-            Self::SameName { hook } => write!(f, "hook {hook}: another hook of the same event has this name"),
-        }
-    }
-}
-
-impl std::error::Error for BuildError {}
 
 /// Everything about the sources that a person should know, worst first.
 pub(crate) fn worst_first(mut problems: Vec<Problem>) -> Vec<Problem> {

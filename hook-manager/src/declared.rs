@@ -6,7 +6,9 @@ use tower::{Service, ServiceExt, service_fn, util::BoxCloneSyncService};
 use crate::{
     config::BuildError,
     event::HookEvent,
-    hook::{CacheRule, Handler, HookSpec, OnFailure, Origin, Shell},
+    hook::{
+        CacheRule, Handler, HookSpec, IfDependencyFails, OnFailure, OnOpen, Origin, Priority, Schedule, Shell,
+    },
     in_process::UserService,
     matcher::Matcher,
     output::HookOutput,
@@ -38,9 +40,11 @@ pub struct Hook {
     condition: Option<String>,
     timeout: Option<Duration>,
     on_failure: Option<OnFailure>,
+    on_open: Option<OnOpen>,
     guard: Option<bool>,
     idempotent: bool,
     cache: Option<CacheRule>,
+    schedule: Schedule,
 }
 
 #[derive(Debug)]
@@ -107,9 +111,11 @@ impl Hook {
             condition: None,
             timeout: None,
             on_failure: None,
+            on_open: None,
             guard: None,
             idempotent: false,
             cache: None,
+            schedule: Schedule::default(),
         }
     }
 
@@ -156,6 +162,68 @@ impl Hook {
         self
     }
 
+    /// What an open circuit of this hook means for the action. By default the same as any other failure.
+    pub fn on_open(mut self, policy: OnOpen) -> Self {
+        self.on_open = Some(policy);
+        self
+    }
+
+    /// How early it gets its place; by default by its name, see [`HookSpec::effective_priority`].
+    pub fn priority(mut self, priority: Priority) -> Self {
+        self.schedule.priority = Some(priority);
+        self
+    }
+
+    /// Begins only when this other hook of the same event has ended, if that one runs for the same input. May be
+    /// called several times.
+    pub fn depends_on(mut self, hook: impl Into<Arc<str>>) -> Self {
+        self.schedule.depends_on.push(hook.into());
+        self
+    }
+
+    /// What happens when a hook it depends on failed or was skipped: by default guards fail too, and others are
+    /// skipped.
+    pub fn if_dependency_fails(mut self, policy: IfDependencyFails) -> Self {
+        self.schedule.if_dependency_fails = Some(policy);
+        self
+    }
+
+    /// Does not run beside a hook that [writes](Self::writes) this, whatever the name stands for.
+    pub fn reads(mut self, what: impl Into<String>) -> Self {
+        self.schedule.reads.push(what.into());
+        self
+    }
+
+    /// Does not run beside a hook that reads or writes this, in any session, at any event.
+    pub fn writes(mut self, what: impl Into<String>) -> Self {
+        self.schedule.writes.push(what.into());
+        self
+    }
+
+    /// Whether it may run beside other hooks of its event. By default it may.
+    pub fn parallel(mut self, may: bool) -> Self {
+        self.schedule.exclusive = !may;
+        self
+    }
+
+    /// How many of it may run at once, over all sessions: from 1. By default as many as there are places.
+    pub fn max_concurrent(mut self, n: usize) -> Self {
+        self.schedule.max_concurrent = Some(n);
+        self
+    }
+
+    /// How often it may run in a minute; by default the manager's limit.
+    pub fn max_runs_per_minute(mut self, n: u32) -> Self {
+        self.schedule.max_runs_per_minute = Some(n);
+        self
+    }
+
+    /// How often it may run in a session; by default the manager's limit.
+    pub fn max_runs_per_session(mut self, n: u32) -> Self {
+        self.schedule.max_runs_per_session = Some(n);
+        self
+    }
+
     pub(crate) fn into_spec(self) -> Result<(HookSpec, Option<UserService>), BuildError> {
         let bad = |problem: String| BuildError::Hook {
             hook: self.name.clone(),
@@ -166,6 +234,9 @@ impl Hook {
         }
         if self.timeout.is_some_and(|timeout| timeout.is_zero()) {
             return Err(bad("timeout: expected more than zero, found 0".into()));
+        }
+        if self.schedule.max_concurrent == Some(0) {
+            return Err(bad("max_concurrent: expected 1 or more, found 0".into()));
         }
         let matcher = Matcher::new(&self.event, &self.matcher).map_err(|err| bad(err.to_string()))?;
         let condition = match &self.condition {
@@ -190,10 +261,12 @@ impl Hook {
             handler,
             timeout: self.timeout,
             on_failure: self.on_failure,
+            on_open: self.on_open,
             guard: self.guard,
             idempotent: self.idempotent,
             cache: self.cache,
             background: false,
+            schedule: self.schedule,
             status_message: None,
             origin: Origin::builder(),
         };

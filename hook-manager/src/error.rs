@@ -2,7 +2,7 @@ use std::{error::Error, fmt, sync::Arc, time::Duration};
 
 use hook_monitor::{Outcome, Rejected};
 
-use crate::output::HookOutput;
+use crate::stack::own::Answer;
 
 /// Why a hook has no answer. What a hook *decides* (exit status 2, deny, ask, block) is never an error.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +49,8 @@ pub enum HookError {
     Unusable(Arc<str>),
     /// The hook was not run for a cause that is none of its own: the event could not be read, say.
     NotRun(Arc<str>),
+    /// The hook has run as often as it may in a minute or in a session.
+    Runaway(Arc<str>),
     /// An in-process hook returned an error of its own.
     Failed(Arc<str>),
 }
@@ -68,6 +70,7 @@ impl HookError {
             Self::Cancelled => "cancelled",
             Self::Unusable(_) => "unusable",
             Self::NotRun(_) => "not_run",
+            Self::Runaway(_) => "runaway",
             Self::Failed(_) => "failed",
         }
     }
@@ -80,7 +83,8 @@ impl HookError {
             | Self::OutOfBudget { .. }
             | Self::Cancelled
             | Self::Unusable(_)
-            | Self::NotRun(_) => Outcome::Ignored,
+            | Self::NotRun(_)
+            | Self::Runaway(_) => Outcome::Ignored,
             // Others took most of its time: being cut off says little about the hook.
             Self::TimedOut {
                 by_deadline: true,
@@ -93,7 +97,7 @@ impl HookError {
 }
 
 /// The judgement every hook's stack shares.
-pub(crate) fn judge(result: Result<&Arc<HookOutput>, &HookError>, _took: Duration) -> Outcome {
+pub(crate) fn judge(result: Result<&Answer, &HookError>, _took: Duration) -> Outcome {
     match result {
         Ok(_) => Outcome::Success,
         Err(err) => err.outcome(),
@@ -138,6 +142,7 @@ impl fmt::Display for HookError {
             Self::Cancelled => f.write_str("cancelled"),
             Self::Unusable(why) => write!(f, "unusable: {why}"),
             Self::NotRun(why) => write!(f, "not run: {why}"),
+            Self::Runaway(why) => write!(f, "runaway: {why}"),
             Self::Failed(why) => f.write_str(why),
         }
     }

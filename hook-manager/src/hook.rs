@@ -9,9 +9,12 @@ use crate::{
 };
 
 mod name;
+mod schedule;
 
 pub use name::is_guard_name;
 pub(crate) use name::{NAME_LIMIT, is_name, words};
+pub use schedule::{IfDependencyFails, OnOpen, Priority, Schedule};
+pub(crate) use schedule::{estimate_by_name, ttl_by_name};
 
 /// A hook as it was declared, before anything is built for it.
 #[derive(Clone, Debug)]
@@ -30,6 +33,8 @@ pub struct HookSpec {
     pub timeout: Option<Duration>,
     /// What a failure means for the caller. `None`: the manager's default for guards and for others.
     pub on_failure: Option<OnFailure>,
+    /// What an open circuit means for the caller. `None`: the same as any other failure.
+    pub on_open: Option<OnOpen>,
     /// Whether it is a guard. `None`: see [`is_guard`](Self::is_guard).
     pub guard: Option<bool>,
     /// Whether running it twice does no more than running it once, so that it may be tried again.
@@ -38,6 +43,8 @@ pub struct HookSpec {
     pub cache: Option<CacheRule>,
     /// Whether nobody waits for it (`async`). It cannot decide anything then.
     pub background: bool,
+    /// How it stands to the other hooks, and how often it may run.
+    pub schedule: Schedule,
     /// What the host shows while it runs.
     pub status_message: Option<String>,
     /// Where it was declared.
@@ -66,10 +73,12 @@ impl HookSpec {
             handler,
             timeout: None,
             on_failure: None,
+            on_open: None,
             guard: None,
             idempotent: false,
             cache: None,
             background: false,
+            schedule: Schedule::default(),
             status_message: None,
             origin: Origin::builder(),
         }
@@ -294,10 +303,67 @@ impl fmt::Display for OnFailure {
 /// How the answers of a hook are kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CacheRule {
-    /// For how long. `None`: the manager's default.
+    /// For how long. `None`: by a whole word of the hook's name a minute (`fetch`, `api`, `network`, `git`), half an
+    /// hour (`read`, `parse`, `analyze`) or half a minute (`write`, `modify`, `update`, `create`), or else the
+    /// manager's default.
     pub ttl: Option<Duration>,
     /// What an answer is good for.
     pub key: CacheKey,
+    /// Files that the answer depends on besides the input: an answer is good until one of them changes, appears or
+    /// goes. Relative paths are meant from where the hook runs, and `$CLAUDE_PROJECT_DIR` is the project. The files
+    /// that the hook's command line names are among them without being asked for.
+    ///
+    /// A look-up costs one `stat` for each, about a microsecond, and reads those that changed. A file over 16 MiB
+    /// is told by its times, size and inode alone.
+    pub files: Vec<PathBuf>,
+    /// Names under which the answers of this hook can be [thrown away](crate::Invalidate::Tag) together with
+    /// those of others.
+    pub tags: Vec<String>,
+}
+
+/// ```
+/// use hook_manager::CacheRule;
+/// use std::time::Duration;
+///
+/// let rule = CacheRule::default()
+///     .ttl(Duration::from_secs(60))
+///     .field("/tool_input/command")
+///     .file("$CLAUDE_PROJECT_DIR/deny.list")
+///     .tag("policy");
+/// # let _ = rule;
+/// ```
+impl CacheRule {
+    /// Keeps answers for so long.
+    #[must_use]
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        self.ttl = Some(ttl);
+        self
+    }
+
+    /// Says that the answer depends on the value at this JSON pointer, and on others that are named, and on no more of
+    /// the input.
+    #[must_use]
+    pub fn field(mut self, pointer: impl Into<String>) -> Self {
+        match &mut self.key {
+            CacheKey::Fields(fields) => fields.push(pointer.into()),
+            CacheKey::WholeInput => self.key = CacheKey::Fields(vec![pointer.into()]),
+        }
+        self
+    }
+
+    /// Says that the answer depends on what is in this file, too.
+    #[must_use]
+    pub fn file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.files.push(path.into());
+        self
+    }
+
+    /// Has the answers go with this tag.
+    #[must_use]
+    pub fn tag(mut self, tag: impl Into<String>) -> Self {
+        self.tags.push(tag.into());
+        self
+    }
 }
 
 /// Which part of an event's input an answer depends on.

@@ -9,7 +9,7 @@ use std::{
 
 use futures::{FutureExt, future::BoxFuture};
 use hook_monitor::BoxError;
-use tokio::{sync::Semaphore, time};
+use tokio::time;
 use tower::{Service, ServiceExt, util::BoxCloneSyncService};
 
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
     output::HookOutput,
     plan::message,
     request::HookRequest,
-    slots::{Turn, turn},
+    slots::{Slots, Turn, turn},
 };
 
 /// A user's service, its type forgotten.
@@ -28,7 +28,7 @@ pub(crate) type UserService = BoxCloneSyncService<HookRequest, HookOutput, BoxEr
 pub(crate) struct InProcessHook {
     pub(crate) inner: UserService,
     pub(crate) timeout: Duration,
-    pub(crate) slots: Arc<Semaphore>,
+    pub(crate) slots: Slots,
 }
 
 impl Service<HookRequest> for InProcessHook {

@@ -7,12 +7,17 @@ mod builder;
 mod command;
 mod config;
 mod declared;
+mod dependencies;
 mod error;
+mod estimate;
 pub mod event;
+mod execute;
 pub mod hook;
 pub mod host;
 mod in_process;
 mod json;
+pub mod layers;
+mod manage;
 mod manager;
 pub mod matcher;
 mod merge;
@@ -23,23 +28,38 @@ pub mod process;
 mod request;
 mod result;
 pub mod rule;
+mod runaway;
+mod shutdown;
 mod slots;
 pub mod source;
 mod stack;
+mod state;
 
 pub use self::{
     builder::HookManagerBuilder,
     command::depth,
-    config::{BuildError, Config},
+    config::{BuildError, Config, Place, Preset},
     declared::Hook,
     error::HookError,
+    estimate::Anomaly,
     event::HookEvent,
-    hook::{CacheKey, CacheRule, Handler, HookSpec, OnFailure, Origin},
+    execute::Execution,
+    hook::{
+        CacheKey, CacheRule, Handler, HookSpec, IfDependencyFails, OnFailure, OnOpen, Origin, Priority,
+        Schedule,
+    },
+    manage::{
+        Advice, BreakerStatus, Check, EventFigures, Health, HookFigures, Invalidate, Metrics, Optimization,
+        Totals,
+    },
     manager::HookManager,
     merge::Merged,
     output::{Decision, HookOutput},
     request::{HookRequest, InputError},
     result::{Ended, EventReport, HookResult},
+    shutdown::ShutdownReport,
+    stack::Stack,
+    state::default_state_dir,
 };
 
 /// The repository's front page, whose examples are tests too.

@@ -1,23 +1,30 @@
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    fmt,
+    path::Path,
+    sync::{Arc, Mutex},
+};
 
-use futures::future::join_all;
 use hook_monitor::Source;
-use tokio::{sync::Semaphore, time::Instant};
+use tokio::sync::watch;
 
 use crate::{
     builder::HookManagerBuilder,
-    command::{CommandHook, Parts},
-    config::{self, Config},
+    command::{self, CommandHook, Parts},
+    config::{self, BuildError, Config},
+    dependencies::{self, Candidate},
     event::HookEvent,
-    hook::{Handler, HookSpec},
+    execute::Flights,
+    hook::{Handler, HookSpec, Identity},
     in_process::{InProcessHook, UserService},
-    merge::merge,
-    plan::{Entry, Planned, Way, plan_all},
-    process::{self, Limits},
-    request::HookRequest,
-    result::{EventReport, HookResult},
+    manage::Tallies,
+    plan::{Entry, Way, What},
+    process::Limits,
+    runaway::{Gauge, Runaway},
+    slots::Lanes,
     source::{BrokenHook, Loaded, Problem},
-    stack,
+    stack::own,
+    state::Store,
 };
 
 /// Runs the hooks of events: each in its own stack, all within one deadline, to one merged answer.
@@ -39,13 +46,25 @@ use crate::{
 /// # }).expect("the example above works"));
 /// ```
 #[derive(Clone)]
-pub struct HookManager(Arc<Inner>);
+pub struct HookManager(pub(crate) Arc<Inner>);
 
-struct Inner {
-    config: Arc<Config>,
-    slots: Arc<Semaphore>,
-    entries: Vec<Entry>,
+pub(crate) struct Inner {
+    pub(crate) config: Arc<Config>,
+    pub(crate) project: Option<Arc<Path>>,
+    pub(crate) lanes: Lanes,
+    pub(crate) entries: Vec<Entry>,
+    by_event: HashMap<HookEvent, Vec<usize>>,
+    /// Those that stand for a source that cannot be read: at every event.
+    everywhere: Vec<usize>,
     problems: Vec<Problem>,
+    pub(crate) runaway: Arc<Runaway>,
+    /// Why no hook is run at all, if so.
+    pub(crate) too_deep: Option<Arc<str>>,
+    pub(crate) flights: Flights,
+    /// Set when events under way are to be called off.
+    pub(crate) off: watch::Sender<bool>,
+    pub(crate) tallies: Tallies,
+    pub(crate) store: Option<Mutex<Store>>,
 }
 
 impl HookManager {
@@ -58,39 +77,100 @@ impl HookManager {
         config: Arc<Config>,
         declared: Vec<(HookSpec, Option<UserService>)>,
         loaded: Loaded,
-    ) -> Self {
-        let slots = Arc::new(Semaphore::new(config.max_concurrent_hooks));
+    ) -> Result<Self, BuildError> {
+        let mut problems = loaded.problems;
         let own = declared
             .into_iter()
-            .map(|(spec, service)| hook(spec, service, &config, &slots));
+            .map(|(spec, service)| Candidate::Hook(Box::new(spec), service));
         let found = loaded
             .hooks
             .into_iter()
-            .map(|spec| hook(spec, None, &config, &slots));
-        let broken = loaded.broken.into_iter().map(Entry::Broken);
-        let entries = own.chain(found).chain(broken).collect();
-        let problems = config::worst_first(loaded.problems);
-        Self(Arc::new(Inner {
+            .map(|spec| Candidate::Hook(Box::new(spec), None));
+        let broken = loaded
+            .broken
+            .into_iter()
+            .map(|hook| Candidate::Broken(Box::new(hook)));
+        let mut hooks: Vec<_> = own.chain(found).chain(broken).collect();
+        let needs = dependencies::resolve(&mut hooks, &mut problems)?;
+
+        let specs = hooks.iter().filter_map(|hook| match hook {
+            Candidate::Hook(spec, _) => Some(&**spec),
+            Candidate::Broken(_) => None,
+        });
+        let lanes = Lanes::new(config.max_concurrent_hooks, specs);
+        let runaway = Runaway::new(config.max_context_per_session);
+        let mut first: HashMap<Identity, usize> = HashMap::new();
+        let mut entries: Vec<Entry> = Vec::with_capacity(hooks.len());
+        for (at, (hook, needs)) in hooks.into_iter().zip(needs).enumerate() {
+            let (what, twin) = match hook {
+                Candidate::Broken(hook) => (What::Broken(*hook), at),
+                Candidate::Hook(spec, service) => {
+                    let twin = *first.entry(spec.identity()).or_insert(at);
+                    let schedule = &spec.schedule;
+                    let gauge = Gauge::new(
+                        &runaway,
+                        at,
+                        schedule.max_runs_per_minute.unwrap_or(config.max_runs_per_minute),
+                        schedule
+                            .max_runs_per_session
+                            .unwrap_or(config.max_runs_per_session),
+                    );
+                    let way = way(&spec, service, &config, &lanes, gauge);
+                    (What::Hook(spec, way), twin)
+                }
+            };
+            entries.push(Entry::new(what, twin, needs));
+        }
+        // A dependency on a copy of a handler is one on the first, which runs for both.
+        let twins: Vec<usize> = entries.iter().map(|entry| entry.twin).collect();
+        let mut by_event: HashMap<HookEvent, Vec<usize>> = HashMap::new();
+        let mut everywhere = Vec::new();
+        for (at, entry) in entries.iter_mut().enumerate() {
+            entry.needs.iter_mut().for_each(|need| *need = twins[*need]);
+            match &entry.what {
+                What::Broken(hook) if hook.is_whole_source => everywhere.push(at),
+                _ => by_event.entry(entry.event().clone()).or_default().push(at),
+            }
+        }
+        let depth = command::depth();
+        let too_deep = (depth >= config.max_depth).then(|| {
+            format!(
+                "{depth} hook managers run in each other's hooks; expected fewer than {} (max_depth)",
+                config.max_depth
+            )
+            .into()
+        });
+        let store = config
+            .state_dir
+            .as_deref()
+            .map(|dir| Store::open(dir, &entries, &config, &mut problems));
+        Ok(Self(Arc::new(Inner {
+            project: config.project.as_deref().map(Arc::from),
             config,
-            slots,
+            lanes,
             entries,
-            problems,
-        }))
+            by_event,
+            everywhere,
+            problems: config::worst_first(problems),
+            runaway,
+            too_deep,
+            flights: Flights::default(),
+            off: watch::Sender::new(false),
+            tallies: Tallies::default(),
+            store: store.map(Mutex::new),
+        })))
     }
 
     /// The hooks that can be used, in declared order.
     pub fn hooks(&self) -> impl Iterator<Item = &HookSpec> {
-        self.0.entries.iter().filter_map(|entry| match entry {
-            Entry::Hook { spec, .. } => Some(&**spec),
-            Entry::Broken(_) => None,
-        })
+        self.0.entries.iter().filter_map(Entry::spec)
     }
 
     /// The hooks that are declared but cannot be used. At their event each yields a failure.
     pub fn broken_hooks(&self) -> impl Iterator<Item = &BrokenHook> {
-        self.0.entries.iter().filter_map(|entry| match entry {
-            Entry::Broken(hook) => Some(hook),
-            Entry::Hook { .. } => None,
+        self.0.entries.iter().filter_map(|entry| match &entry.what {
+            What::Broken(hook) => Some(hook),
+            What::Hook(..) => None,
         })
     }
 
@@ -110,105 +190,41 @@ impl HookManager {
         self.0
             .entries
             .iter()
-            .flat_map(|entry| match entry {
-                Entry::Hook {
-                    way: Way::Run { layers, .. },
-                    ..
-                } => layers.as_slice(),
-                _ => &[],
-            })
-            .map(|layer| &**layer)
-    }
-
-    /// Runs every hook that is for this event and merges their answers.
-    ///
-    /// All hooks start at once, guards first, as far as [`max_concurrent_hooks`] lets them; a denial
-    /// does not stop the others. The report has one result a hook, in declared order, also for a hook
-    /// that did not run. Without hooks for the event it is empty.
-    ///
-    /// # Cancellation
-    ///
-    /// Dropping the future ends the hooks that run: processes are terminated with their groups, in the
-    /// background. [`shutdown`](Self::shutdown) waits for that.
-    ///
-    /// [`max_concurrent_hooks`]: crate::HookManagerBuilder::max_concurrent_hooks
-    pub async fn execute(&self, req: HookRequest) -> EventReport {
-        self.execute_within(self.0.config.deadline, req).await
-    }
-
-    /// [Executes](Self::execute) with less time than the manager's deadline, where some of it has passed
-    /// already. More than the deadline counts as the deadline.
-    pub async fn execute_within(&self, total: Duration, req: HookRequest) -> EventReport {
-        let req = req.within(self.0.config.project.as_deref());
-        let started = Instant::now();
-        let deadline = started + total.min(self.0.config.deadline);
-        let mut planned: Vec<(usize, Planned<'_>)> = plan_all(self.0.entries.iter(), &req)
-            .into_iter()
-            .enumerate()
-            .collect();
-        // Guards take their slots first: the sort is stable and the slots are first come, first served.
-        planned.sort_by_key(|(_, hook)| !hook.guard);
-        let runs = planned.into_iter().map(|(at, hook)| {
-            let req = req.for_one_hook(deadline.into_std());
-            async move { (at, hook.run(req, started, deadline).await) }
-        });
-        let mut results = join_all(runs).await;
-        results.sort_by_key(|(at, _)| *at);
-        let results: Vec<HookResult> = results.into_iter().map(|(_, result)| result).collect();
-        EventReport {
-            event: req.event().clone(),
-            project: self.0.config.project.clone(),
-            merged: merge(req.input().get("tool_input"), &results),
-            results,
-            took: started.elapsed(),
-        }
-    }
-
-    /// The report of an event that could not be run at all, because its input cannot be read, say: every
-    /// hook of the event has failed for the cause `why`, and what that means is each hook's own policy.
-    pub fn not_run(&self, event: &HookEvent, why: impl Into<Arc<str>>) -> EventReport {
-        let why = why.into();
-        let entries = self.0.entries.iter().filter(|entry| entry.event() == event);
-        let results: Vec<HookResult> = entries.map(|entry| entry.not_run(&why)).collect();
-        EventReport {
-            event: event.clone(),
-            project: self.0.config.project.clone(),
-            merged: merge(None, &results),
-            results,
-            took: Duration::ZERO,
-        }
-    }
-
-    /// Takes no more hooks in, and waits until every process that is being ended is gone.
-    ///
-    /// Hooks that wait for a slot end as cancelled; those that run go on to their own end. Returns the
-    /// number of process groups that are still there after the grace period.
-    ///
-    /// The processes are those of this whole program: with several managers, shut down the last one last.
-    pub async fn shutdown(&self) -> usize {
-        self.0.slots.close();
-        process::quiesce(self.0.config.grace + Duration::from_secs(1)).await
+            .filter_map(Entry::own)
+            .flat_map(own::Own::layers)
     }
 }
 
-fn hook(spec: HookSpec, service: Option<UserService>, config: &Arc<Config>, slots: &Arc<Semaphore>) -> Entry {
+impl Inner {
+    /// The hooks of an event, in declared order.
+    pub(crate) fn of_event(&self, event: &HookEvent) -> impl Iterator<Item = &Entry> {
+        let places = self.by_event.get(event).map(Vec::as_slice).unwrap_or_default();
+        places.iter().chain(&self.everywhere).map(|at| &self.entries[*at])
+    }
+}
+
+fn way(
+    spec: &HookSpec,
+    service: Option<UserService>,
+    config: &Arc<Config>,
+    lanes: &Lanes,
+    gauge: Gauge,
+) -> Way {
     if spec.handler.runs_this_program() {
         let why = "it is hook-manager itself, which runs already".into();
-        let (spec, way) = (Box::new(spec), Way::HostOnly { why });
-        return Entry::Hook { spec, way };
+        return Way::HostOnly { why };
     }
     let timeout = spec.effective_timeout();
-    let slots = Arc::clone(slots);
-    let stack = match (service, &spec.handler) {
-        (Some(inner), _) => stack::build(
-            &spec,
-            config,
-            InProcessHook {
+    let slots = lanes.slots(spec, gauge);
+    Way::Run(match (service, &spec.handler) {
+        (Some(inner), _) => {
+            let hook = InProcessHook {
                 inner,
                 timeout,
                 slots,
-            },
-        ),
+            };
+            own::build(spec, config, hook, None)
+        }
         (None, Handler::Shell { .. } | Handler::Exec { .. }) => {
             let limits = Limits {
                 timeout,
@@ -218,33 +234,20 @@ fn hook(spec: HookSpec, service: Option<UserService>, config: &Arc<Config>, slot
                 ..Limits::default()
             };
             let (handler, project) = (spec.handler.clone(), config.project.clone());
-            stack::build(
-                &spec,
-                config,
-                CommandHook::new(Parts {
-                    handler,
-                    project,
-                    timeout,
-                    limits,
-                    slots,
-                }),
-            )
+            let hook = CommandHook::new(Parts {
+                handler,
+                project,
+                timeout,
+                limits,
+                slots,
+            });
+            own::build(spec, config, hook, None)
         }
         (None, handler) => {
             let why = format!("only the host can run a {handler} hook").into();
-            return Entry::Hook {
-                spec: Box::new(spec),
-                way: Way::HostOnly { why },
-            };
+            return Way::HostOnly { why };
         }
-    };
-    Entry::Hook {
-        spec: Box::new(spec),
-        way: Way::Run {
-            service: stack.service,
-            layers: stack.layers,
-        },
-    }
+    })
 }
 
 impl fmt::Debug for HookManager {

@@ -71,13 +71,17 @@ pub(crate) fn merge(asked: Option<&Value>, results: &[HookResult]) -> Merged {
                     apply(&mut merged.updated_input, asked, rewrite);
                 }
             }
-            Ended::Failed(err) if result.on_failure != OnFailure::Allow => {
+            // A notice says it already, and more.
+            Ended::Failed(err) if result.policy() != OnFailure::Allow && result.notice.is_none() => {
                 merged
                     .system_messages
                     .push(format!("hook {}: {err}", result.hook));
             }
             Ended::Failed(_) | Ended::Skipped(_) => {}
         }
+        merged
+            .system_messages
+            .extend(result.notice.as_ref().map(ToString::to_string));
     }
     merged
 }
@@ -88,7 +92,8 @@ fn reason(result: &HookResult) -> Option<String> {
         Ended::Answered(output) => output.reason.clone(),
         Ended::Failed(err) => Some(format!(
             "hook {} failed and its policy is to {}: {err}",
-            result.hook, result.on_failure
+            result.hook,
+            result.policy()
         )),
         Ended::Skipped(_) => None,
     }

@@ -1,23 +1,25 @@
 //! Which hooks are for an event, and one hook's way from there to its result.
 
-use std::{any::Any, collections::HashMap, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{any::Any, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures::FutureExt;
-use hook_monitor::Source;
-use tokio::time::{Instant, timeout_at};
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout_at},
+};
 use tower::ServiceExt;
 
 use crate::{
     error::HookError,
     event::HookEvent,
-    hook::{HookSpec, Identity, OnFailure, Origin},
+    hook::{HookSpec, IfDependencyFails, OnFailure, OnOpen, Origin, Priority},
     output::HookOutput,
     policy,
     request::HookRequest,
     result::{Ended, HookResult},
     rule::Rule,
     source::BrokenHook,
-    stack::HookService,
+    stack::own::Own,
 };
 
 /// Every part of a stack ends by the event's deadline of itself and says why; this much later the
@@ -25,74 +27,181 @@ use crate::{
 const SLACK: Duration = Duration::from_millis(50);
 
 /// A hook that can be run, or cannot: it has its place in the declared order either way.
-pub(crate) enum Entry {
-    Hook { spec: Box<HookSpec>, way: Way },
+pub(crate) struct Entry {
+    pub(crate) what: What,
+    standing: Standing,
+    /// The first place with the same handler: of those that apply to one input, one runs.
+    pub(crate) twin: usize,
+    /// The twins of the hooks it waits for.
+    pub(crate) needs: Vec<usize>,
+}
+
+pub(crate) enum What {
+    Hook(Box<HookSpec>, Way),
     Broken(BrokenHook),
 }
 
 pub(crate) enum Way {
-    Run {
-        service: HookService,
-        layers: Vec<Box<dyn Source>>,
-    },
-    HostOnly {
-        why: Arc<str>,
-    },
+    Run(Own),
+    HostOnly { why: Arc<str> },
+}
+
+/// What holds for a hook whatever the input is.
+#[derive(Clone)]
+struct Standing {
+    name: Arc<str>,
+    origin: Arc<Origin>,
+    guard: bool,
+    priority: Priority,
+    on_failure: OnFailure,
+    on_open: OnOpen,
+    background: bool,
+    if_dependency_fails: IfDependencyFails,
 }
 
 /// A hook that will yield a result.
 pub(crate) struct Planned<'a> {
-    name: &'a Arc<str>,
-    origin: &'a Origin,
+    entry: &'a Entry,
     pub(crate) guard: bool,
+    pub(crate) priority: Priority,
+    pub(crate) score: f64,
     on_failure: OnFailure,
-    background: bool,
-    todo: Todo,
+    on_open: OnOpen,
+    todo: Todo<'a>,
+    /// Whom it waits for, and their names.
+    waits: Vec<(Arc<str>, watch::Receiver<Progress>)>,
+    /// Told when it has ended, if anyone waits.
+    done: Option<watch::Sender<Progress>>,
 }
 
-enum Todo {
-    Run(HookService),
+enum Todo<'a> {
+    Run(&'a Own),
     Known(Ended),
 }
 
+/// How far a hook is that others wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Progress {
+    UnderWay,
+    Answered,
+    NotAnswered,
+}
+
 impl Entry {
+    pub(crate) fn new(what: What, twin: usize, needs: Vec<usize>) -> Self {
+        let standing = match &what {
+            What::Hook(spec, _) => Standing {
+                name: Arc::clone(&spec.name),
+                origin: Arc::new(spec.origin.clone()),
+                guard: spec.is_guard(),
+                priority: spec.effective_priority(),
+                on_failure: spec.effective_on_failure(),
+                on_open: spec.effective_on_open(),
+                background: spec.background,
+                if_dependency_fails: spec.effective_if_dependency_fails(),
+            },
+            What::Broken(hook) => {
+                let on_failure = policy::on_failure(&hook.event, hook.guard, hook.on_failure);
+                Standing {
+                    name: Arc::clone(&hook.name),
+                    origin: Arc::new(hook.origin.clone()),
+                    guard: hook.guard,
+                    priority: Priority::Critical,
+                    on_failure,
+                    on_open: OnOpen::of_failure(on_failure),
+                    background: false,
+                    if_dependency_fails: IfDependencyFails::Fail,
+                }
+            }
+        };
+        Self {
+            what,
+            standing,
+            twin,
+            needs,
+        }
+    }
+
     pub(crate) fn event(&self) -> &HookEvent {
-        match self {
-            Self::Hook { spec, .. } => &spec.event,
-            Self::Broken(hook) => &hook.event,
+        match &self.what {
+            What::Hook(spec, _) => &spec.event,
+            What::Broken(hook) => &hook.event,
+        }
+    }
+
+    pub(crate) fn name(&self) -> &Arc<str> {
+        &self.standing.name
+    }
+
+    pub(crate) fn priority(&self) -> Priority {
+        self.standing.priority
+    }
+
+    pub(crate) fn is_guard(&self) -> bool {
+        self.standing.guard
+    }
+
+    /// Its stack, if it is one that we run.
+    pub(crate) fn own(&self) -> Option<&Own> {
+        match &self.what {
+            What::Hook(_, Way::Run(own)) => Some(own),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn spec(&self) -> Option<&HookSpec> {
+        match &self.what {
+            What::Hook(spec, _) => Some(spec),
+            What::Broken(_) => None,
         }
     }
 
     /// What this hook has to do for a request of its event; `None` if it is not meant.
-    fn plan(&self, req: &HookRequest) -> Option<Planned<'_>> {
-        match self {
-            Self::Hook { spec, way } => plan(spec, way, req),
-            Self::Broken(hook) => plan_broken(hook, req),
+    fn plan(&self, req: &HookRequest) -> Option<Todo<'_>> {
+        match &self.what {
+            What::Hook(spec, way) => plan(spec, way, req),
+            What::Broken(hook) => {
+                let matched = hook.matcher.as_ref().map(|matcher| matcher.matches(req.input()));
+                (!matches!(matched, Some(Ok(false))))
+                    .then(|| Todo::Known(Ended::Failed(HookError::Unusable(hook.reason.as_str().into()))))
+            }
         }
     }
 
     /// This hook's failure for a cause that is none of its own.
     pub(crate) fn not_run(&self, why: &Arc<str>) -> HookResult {
-        let ended = Ended::Failed(HookError::NotRun(Arc::clone(why)));
-        let (hook, origin, guard, on_failure) = match self {
-            Self::Hook { spec, .. } => (
-                &spec.name,
-                &spec.origin,
-                spec.is_guard(),
-                spec.effective_on_failure(),
-            ),
-            Self::Broken(hook) => (&hook.name, &hook.origin, hook.guard, broken_policy(hook)),
-        };
+        self.result(Ended::Failed(HookError::NotRun(Arc::clone(why))))
+    }
+
+    /// This hook's end when its event was called off.
+    pub(crate) fn cancelled(&self, started: Instant) -> HookResult {
         HookResult {
-            hook: Arc::clone(hook),
-            origin: origin.clone(),
+            took: started.elapsed(),
+            ..self.result(Ended::Failed(HookError::Cancelled))
+        }
+    }
+
+    /// A result of no time.
+    fn result(&self, ended: Ended) -> HookResult {
+        let standing = &self.standing;
+        HookResult {
+            hook: Arc::clone(&standing.name),
+            origin: Arc::clone(&standing.origin),
             ended,
-            guard,
-            on_failure,
+            guard: standing.guard,
+            on_failure: standing.on_failure,
+            on_open: standing.on_open,
             took: Duration::ZERO,
+            ran: Duration::ZERO,
             queued: Duration::ZERO,
             attempts: 0,
             cached: false,
+            breaker: self
+                .own()
+                .and_then(|own| own.breaker.as_ref())
+                .map(hook_breaker::CircuitBreaker::state),
+            anomaly: None,
+            notice: None,
         }
     }
 }
@@ -101,29 +210,56 @@ impl Entry {
 /// stricter of its policies.
 pub(crate) fn plan_all<'a>(entries: impl Iterator<Item = &'a Entry>, req: &HookRequest) -> Vec<Planned<'a>> {
     let mut planned: Vec<Planned<'a>> = Vec::new();
-    let mut seen: HashMap<Identity, usize> = HashMap::new();
-    for entry in entries.filter(|entry| entry.event() == req.event()) {
-        let Some(hook) = entry.plan(req) else { continue };
-        let identity = match entry {
-            Entry::Hook { spec, .. } => Some(spec.identity()),
-            Entry::Broken(_) => None,
-        };
-        match identity.as_ref().and_then(|identity| seen.get(identity)) {
+    for entry in entries {
+        let Some(todo) = entry.plan(req) else { continue };
+        let standing = &entry.standing;
+        match planned.iter_mut().find(|first| first.entry.twin == entry.twin) {
             Some(first) => {
-                let first = &mut planned[*first];
-                first.on_failure = first.on_failure.max(hook.on_failure);
-                first.guard |= hook.guard;
+                first.on_failure = first.on_failure.max(standing.on_failure);
+                first.on_open = first.on_open.max(standing.on_open);
+                first.guard |= standing.guard;
+                first.priority = first.priority.min(standing.priority);
             }
-            None => {
-                seen.extend(identity.map(|identity| (identity, planned.len())));
-                planned.push(hook);
-            }
+            None => planned.push(Planned {
+                entry,
+                guard: standing.guard,
+                priority: standing.priority,
+                score: match &todo {
+                    Todo::Run(own) => own.estimate.score(standing.priority),
+                    Todo::Known(_) => 0.0,
+                },
+                on_failure: standing.on_failure,
+                on_open: standing.on_open,
+                todo,
+                waits: Vec::new(),
+                done: None,
+            }),
         }
+    }
+    if planned.iter().any(|hook| !hook.entry.needs.is_empty()) {
+        link(&mut planned);
     }
     planned
 }
 
-fn plan<'a>(spec: &'a HookSpec, way: &Way, req: &HookRequest) -> Option<Planned<'a>> {
+/// Has each hook wait for those it depends on, as far as they are for this input.
+fn link(planned: &mut [Planned<'_>]) {
+    for at in 0..planned.len() {
+        let entry = planned[at].entry;
+        for need in &entry.needs {
+            let Some(other) = planned.iter_mut().find(|other| other.entry.twin == *need) else {
+                continue;
+            };
+            let done = other
+                .done
+                .get_or_insert_with(|| watch::Sender::new(Progress::UnderWay));
+            let wait = (Arc::clone(other.entry.name()), done.subscribe());
+            planned[at].waits.push(wait);
+        }
+    }
+}
+
+fn plan<'a>(spec: &'a HookSpec, way: &'a Way, req: &HookRequest) -> Option<Todo<'a>> {
     let todo = match (spec.matcher.matches(req.input()), way) {
         (Ok(false), _) => return None,
         // Whether the hook is meant is not known; a guard that was not asked has not said yes.
@@ -133,72 +269,99 @@ fn plan<'a>(spec: &'a HookSpec, way: &Way, req: &HookRequest) -> Option<Planned<
             Todo::Known(Ended::Failed(HookError::NotRun(Arc::clone(why))))
         }
         (Ok(true), Way::HostOnly { why }) => Todo::Known(Ended::Skipped(Arc::clone(why))),
-        (Ok(true), Way::Run { service, .. }) => Todo::Run(service.clone()),
+        (Ok(true), Way::Run(own)) => Todo::Run(own),
     };
     let covered = |rule: &Rule| rule.covers(req.input(), req.project());
-    if !spec.condition.as_ref().is_none_or(covered) {
-        return None;
-    }
-    Some(Planned {
-        name: &spec.name,
-        origin: &spec.origin,
-        guard: spec.is_guard(),
-        on_failure: spec.effective_on_failure(),
-        background: spec.background,
-        todo,
-    })
+    spec.condition.as_ref().is_none_or(covered).then_some(todo)
 }
 
-fn plan_broken<'a>(hook: &'a BrokenHook, req: &HookRequest) -> Option<Planned<'a>> {
-    let matched = hook.matcher.as_ref().map(|matcher| matcher.matches(req.input()));
-    (!matches!(matched, Some(Ok(false)))).then(|| Planned {
-        name: &hook.name,
-        origin: &hook.origin,
-        guard: hook.guard,
-        on_failure: broken_policy(hook),
-        background: false,
-        todo: Todo::Known(Ended::Failed(HookError::Unusable(hook.reason.as_str().into()))),
-    })
-}
-
-fn broken_policy(hook: &BrokenHook) -> OnFailure {
-    policy::on_failure(&hook.event, hook.guard, hook.on_failure)
-}
-
-impl Planned<'_> {
+impl<'a> Planned<'a> {
     /// Runs the hook to its result, which is there soon after the deadline at the latest.
-    pub(crate) async fn run(self, req: HookRequest, started: Instant, deadline: Instant) -> HookResult {
-        let ended = match self.todo {
-            Todo::Known(ended) => ended,
-            Todo::Run(service) => match run(service, req.clone(), started, deadline).await {
-                Ended::Answered(output) if self.background => Ended::Answered(undecided(&output)),
+    pub(crate) async fn run(mut self, req: HookRequest, started: Instant, deadline: Instant) -> HookResult {
+        let standing = &self.entry.standing;
+        let waits = std::mem::take(&mut self.waits);
+        let ended = match (dependencies(waits, standing).await, &self.todo) {
+            (Some(ended), _) => ended,
+            (None, Todo::Known(ended)) => ended.clone(),
+            (None, Todo::Run(own)) => match run(own, req.clone(), started, deadline).await {
+                Ended::Answered(output) if standing.background => Ended::Answered(undecided(&output)),
                 ended => ended,
             },
         };
-        let attempts = req.trace().attempts();
-        HookResult {
-            hook: Arc::clone(self.name),
-            origin: self.origin.clone(),
-            cached: attempts == 0 && matches!(ended, Ended::Answered(_)),
-            ended,
+        let now = Instant::now();
+        let trace = req.trace();
+        let attempts = trace.attempts();
+        let mut result = HookResult {
             guard: self.guard,
             on_failure: self.on_failure,
-            took: started.elapsed(),
-            queued: req.trace().time_queued(),
+            on_open: self.on_open,
+            took: now - started,
+            queued: trace.time_queued(),
             attempts,
+            ..self.entry.result(ended)
+        };
+        match attempts {
+            0 => result.cached = result.success(),
+            _ => {
+                result.ran = trace.time_run(now.into_std());
+                result.anomaly = trace.anomaly();
+            }
         }
+        if let (Ended::Failed(HookError::CircuitOpen(_)), Todo::Run(own)) = (&result.ended, &self.todo) {
+            if own.tell_once() {
+                result.notice = Some(left_alone(&result).into());
+            }
+        }
+        if let Some(done) = &self.done {
+            let answered = match result.success() {
+                true => Progress::Answered,
+                false => Progress::NotAnswered,
+            };
+            done.send_replace(answered);
+        }
+        result
+    }
+
+    /// What becomes of it if its event is called off.
+    pub(crate) fn entry(&self) -> &'a Entry {
+        self.entry
     }
 }
 
-async fn run(service: HookService, req: HookRequest, started: Instant, deadline: Instant) -> Ended {
-    let called = service.oneshot(req.clone());
+/// Waits for the hooks this one depends on; how it ends if one of them has no answer.
+async fn dependencies(
+    waits: Vec<(Arc<str>, watch::Receiver<Progress>)>,
+    standing: &Standing,
+) -> Option<Ended> {
+    let mut failed = None;
+    for (name, mut progress) in waits {
+        let ended = progress
+            .wait_for(|progress| *progress != Progress::UnderWay)
+            .await;
+        // A hook that went without a word was called off.
+        let answered = ended.is_ok_and(|progress| *progress == Progress::Answered);
+        if !answered && failed.is_none() {
+            failed = Some(name);
+        }
+    }
+    let why = format!("dependency failed: {}", failed?);
+    match standing.if_dependency_fails {
+        IfDependencyFails::Run => None,
+        IfDependencyFails::Skip => Some(Ended::Skipped(why.into())),
+        IfDependencyFails::Fail => Some(Ended::Failed(HookError::NotRun(why.into()))),
+    }
+}
+
+async fn run(own: &Own, req: HookRequest, started: Instant, deadline: Instant) -> Ended {
+    let called = own.service.clone().oneshot(req.clone());
     // A panic is this hook's failure, not the event's. Nothing of the hook is used after it.
     match timeout_at(deadline + SLACK, AssertUnwindSafe(called).catch_unwind()).await {
-        Ok(Ok(Ok(output))) => Ended::Answered(output),
+        Ok(Ok(Ok(answer))) => Ended::Answered(answer.output),
         // An attempt came before this refusal: its cause is what is of interest.
         Ok(Ok(Err(HookError::CircuitOpen(refused)))) => Ended::Failed(
             req.trace()
                 .last_error()
+                .filter(|_| req.trace().attempts() > 0)
                 .unwrap_or(HookError::CircuitOpen(refused)),
         ),
         Ok(Ok(Err(err))) => Ended::Failed(err),
@@ -212,6 +375,20 @@ async fn run(service: HookService, req: HookRequest, started: Instant, deadline:
             waited: req.trace().time_queued(),
         }),
     }
+}
+
+/// What the user is told when a circuit was found open for the first time.
+fn left_alone(result: &HookResult) -> String {
+    let means = match result.on_open {
+        OnOpen::Skip => "actions go on without it",
+        OnOpen::Ask => "you are asked in its place",
+        OnOpen::Block => "what it would have been asked about is blocked",
+    };
+    let err = result.error().map(ToString::to_string).unwrap_or_default();
+    format!(
+        "hook {} failed again and again and is left alone ({err}); until it is well, {means}",
+        result.hook
+    )
 }
 
 /// The answer of a hook declared `async`, which the host lets say things but not decide them.

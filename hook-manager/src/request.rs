@@ -3,7 +3,7 @@ use std::{
     fmt,
     path::Path,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
     },
     time::{Duration, Instant},
@@ -11,7 +11,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::{error::HookError, event::HookEvent, json};
+use crate::{error::HookError, estimate::Anomaly, event::HookEvent, json};
 
 /// One event of the host on its way to a hook: the whole of its input, and until when it may take.
 ///
@@ -45,7 +45,17 @@ struct Input {
 pub(crate) struct Trace {
     attempts: AtomicU32,
     queued_nanos: AtomicU64,
-    last_error: Mutex<Option<HookError>>,
+    ran_nanos: AtomicU64,
+    last: Mutex<Last>,
+}
+
+/// The last attempt.
+#[derive(Debug, Default)]
+struct Last {
+    /// When it got its place, until it ends.
+    began: Option<Instant>,
+    error: Option<HookError>,
+    anomaly: Option<Anomaly>,
 }
 
 impl HookRequest {
@@ -158,9 +168,9 @@ impl HookRequest {
             .map(|deadline| deadline.saturating_duration_since(now))
     }
 
-    pub(crate) fn within(self, project: Option<&Path>) -> Self {
+    pub(crate) fn within(self, project: Option<&Arc<Path>>) -> Self {
         Self {
-            project: project.map(Arc::from),
+            project: project.cloned(),
             ..self
         }
     }
@@ -181,29 +191,52 @@ impl HookRequest {
 
 impl Trace {
     /// One more attempt begins, after standing in the queue for so long.
-    pub(crate) fn attempt(&self, queued: Duration) {
+    pub(crate) fn attempt(&self, queued: Duration, now: Instant) {
         self.attempts.fetch_add(1, Relaxed);
         self.queued(queued);
+        self.last().began = Some(now);
     }
 
     /// Time spent in the queue, also by a call whose turn never came.
     pub(crate) fn queued(&self, queued: Duration) {
-        let nanos = u64::try_from(queued.as_nanos()).unwrap_or(u64::MAX);
-        self.queued_nanos.fetch_add(nanos, Relaxed);
+        self.queued_nanos.fetch_add(nanos(queued), Relaxed);
     }
 
-    /// An attempt has ended.
-    pub(crate) fn attempted<T>(&self, result: &Result<T, HookError>) {
-        let mut last = self.last_error.lock().unwrap_or_else(PoisonError::into_inner);
-        *last = result.as_ref().err().cloned();
+    /// An attempt has ended. How long it ran, if it did.
+    pub(crate) fn attempted<T>(&self, result: &Result<T, HookError>, now: Instant) -> Option<Duration> {
+        let mut last = self.last();
+        last.error = result.as_ref().err().cloned();
+        let ran = now.saturating_duration_since(last.began.take()?);
+        drop(last);
+        self.ran_nanos.fetch_add(nanos(ran), Relaxed);
+        Some(ran)
+    }
+
+    /// An attempt that took far longer than usual.
+    pub(crate) fn note_anomaly(&self, anomaly: Anomaly) {
+        self.last().anomaly = Some(anomaly);
+    }
+
+    pub(crate) fn anomaly(&self) -> Option<Anomaly> {
+        self.last().anomaly
     }
 
     /// Why the last attempt failed, if it did.
     pub(crate) fn last_error(&self) -> Option<HookError> {
-        self.last_error
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.last().error.clone()
+    }
+
+    fn last(&self) -> MutexGuard<'_, Last> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The time that attempts took which have ended, and the one under way until `now`.
+    pub(crate) fn time_run(&self, now: Instant) -> Duration {
+        let under_way = self
+            .last()
+            .began
+            .map(|began| now.saturating_duration_since(began));
+        Duration::from_nanos(self.ran_nanos.load(Relaxed)) + under_way.unwrap_or_default()
     }
 
     /// How often the hook itself was started for this request; none when the cache answered.
@@ -214,6 +247,10 @@ impl Trace {
     pub(crate) fn time_queued(&self) -> Duration {
         Duration::from_nanos(self.queued_nanos.load(Relaxed))
     }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 impl fmt::Debug for HookRequest {

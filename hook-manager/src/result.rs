@@ -1,9 +1,13 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
+use hook_breaker::State;
+use hook_monitor::Outcome;
+
 use crate::{
     error::HookError,
+    estimate::Anomaly,
     event::HookEvent,
-    hook::{OnFailure, Origin},
+    hook::{OnFailure, OnOpen, Origin},
     merge::Merged,
     output::{Decision, HookOutput},
 };
@@ -15,21 +19,31 @@ pub struct HookResult {
     /// The hook's name.
     pub hook: Arc<str>,
     /// Where the hook is declared.
-    pub origin: Origin,
+    pub origin: Arc<Origin>,
     /// How it ended.
     pub ended: Ended,
     /// Whether it guards the event; guards run first.
     pub guard: bool,
     /// What a failure of it means for the caller.
     pub on_failure: OnFailure,
+    /// What an open circuit of it means for the caller.
+    pub on_open: OnOpen,
     /// The time from the event's start to this result, queue and retries included.
     pub took: Duration,
+    /// The part of it in which the hook itself ran; zero when the cache answered.
+    pub ran: Duration,
     /// The part of it spent waiting for a free slot.
     pub queued: Duration,
     /// How often the hook was started for this event; none when the cache answered.
     pub attempts: u32,
     /// Whether the answer came from the cache, or was shared with another event asking the same.
     pub cached: bool,
+    /// What its circuit is doing now; `None` without a breaker.
+    pub breaker: Option<State>,
+    /// Set when it took far longer than its last runs.
+    pub anomaly: Option<Anomaly>,
+    /// What the user should be told about it, once.
+    pub notice: Option<Arc<str>>,
 }
 
 /// How one hook ended.
@@ -44,13 +58,36 @@ pub enum Ended {
 }
 
 impl HookResult {
+    /// Whether it answered. A denial is an answer.
+    pub fn success(&self) -> bool {
+        matches!(self.ended, Ended::Answered(_))
+    }
+
+    /// What it says about the hook itself: nothing, where the hook was never asked.
+    pub fn outcome(&self) -> Outcome {
+        match &self.ended {
+            Ended::Answered(_) => Outcome::Success,
+            Ended::Failed(err) => err.outcome(),
+            Ended::Skipped(_) => Outcome::Ignored,
+        }
+    }
+
     /// What the hook decided; or, when it failed, what its owner wants that to mean.
     pub fn decision(&self) -> Decision {
-        match (&self.ended, self.on_failure) {
+        match (&self.ended, self.policy()) {
             (Ended::Answered(output), _) => output.decision,
             (Ended::Failed(_), OnFailure::Block) => Decision::Deny,
             (Ended::Failed(_), OnFailure::Ask) => Decision::Ask,
             (Ended::Failed(_), OnFailure::Allow) | (Ended::Skipped(_), _) => Decision::None,
+        }
+    }
+
+    /// What a failure like this one means: [`on_open`](Self::on_open) for an open circuit, or else
+    /// [`on_failure`](Self::on_failure).
+    pub fn policy(&self) -> OnFailure {
+        match &self.ended {
+            Ended::Failed(HookError::CircuitOpen(_)) => self.on_open.as_failure(),
+            _ => self.on_failure,
         }
     }
 

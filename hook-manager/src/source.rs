@@ -54,7 +54,7 @@ pub struct Loaded {
 pub struct BrokenHook {
     /// Its name: given, taken from its script, or else the place it was declared in.
     pub name: Arc<str>,
-    /// The event it was declared for.
+    /// The event it was declared for; `*` where a [whole source](Self::is_whole_source) is meant.
     pub event: HookEvent,
     /// Which of those events it was for. `None` when that cannot be read either: all of them.
     pub matcher: Option<Matcher>,
@@ -66,6 +66,30 @@ pub struct BrokenHook {
     pub guard: bool,
     /// Where it was declared.
     pub origin: Origin,
+    /// Whether it stands for a whole source that cannot be read, and so for whatever hooks were in there:
+    /// it fails at every event.
+    pub is_whole_source: bool,
+}
+
+impl BrokenHook {
+    /// Whether it has to fail at this event.
+    pub fn is_for(&self, event: &HookEvent) -> bool {
+        self.is_whole_source || self.event == *event
+    }
+
+    /// A source that cannot be read. Nobody knows what was in it: it may have been a guard.
+    fn whole_source(name: &str, reason: String, origin: Origin) -> Self {
+        Self {
+            name: name.into(),
+            event: HookEvent::from("*"),
+            matcher: None,
+            reason,
+            on_failure: Some(OnFailure::Ask),
+            guard: true,
+            origin,
+            is_whole_source: true,
+        }
+    }
 }
 
 /// Something a reader of the settings should know.

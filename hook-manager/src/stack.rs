@@ -1,153 +1,181 @@
-//! One hook's own stack: Monitor, Cache, Retry, Breaker, and the hook. The timeout of each attempt
-//! and the wait for a slot are the hook's innermost part, because a process has to be killed by
-//! whoever started it.
-
-use std::{
-    hash::{Hash, Hasher},
-    sync::Arc,
-};
+use std::{fmt, time::Duration};
 
 use hook_breaker::CircuitBreakerLayer;
 use hook_cache::CacheLayer;
-use hook_monitor::{MonitorLayer, OnReject, Rejected, Source};
-use hook_retry::{Attempt, RetryLayer, RetryPolicy, Verdict};
-use serde_json::Value;
-use tower::{Layer, Service, ServiceExt, service_fn, util::BoxCloneSyncService};
+use hook_monitor::MonitorLayer;
+use hook_pool::PoolLayer;
+use hook_retry::RetryLayer;
+use tower::{Layer, layer::util::Identity, timeout::TimeoutLayer};
 
-use crate::{
-    config::Config,
-    error::{HookError, judge},
-    hook::{CacheKey, HookSpec},
-    output::HookOutput,
-    request::HookRequest,
-};
+pub(crate) mod own;
+pub(crate) mod stamp;
 
-/// What a hook's stack looks like from the manager, whatever is in it.
-pub(crate) type HookService = BoxCloneSyncService<HookRequest, Arc<HookOutput>, HookError>;
-
-/// A hook's stack, and its layers as seen from outside.
-pub(crate) struct Stack {
-    pub(crate) service: HookService,
-    pub(crate) layers: Vec<Box<dyn Source>>,
-}
-
-pub(crate) fn build<S>(spec: &HookSpec, config: &Config, hook: S) -> Stack
-where
-    S: Service<HookRequest, Response = Arc<HookOutput>, Error = HookError> + Clone + Send + Sync + 'static,
-    S::Future: Send + 'static,
-{
-    let mut layers: Vec<Box<dyn Source>> = Vec::new();
-
-    let breaker = CircuitBreakerLayer::new()
-        .name(&*spec.name)
-        .consecutive_failures(config.breaker_threshold)
-        .open_for(config.breaker_open_for)
-        .classify_with(judge)
-        .on_reject(RefuseAsHookError);
-    layers.push(Box::new(breaker.handle()));
-    let hook = service_fn(move |req: HookRequest| {
-        let called = hook.clone().oneshot(req.clone());
-        async move {
-            let result = called.await;
-            req.trace().attempted(&result);
-            result
-        }
-    });
-    let mut service = HookService::new(breaker.layer(hook));
-
-    if spec.idempotent && config.retries > 0 {
-        let policy = RetryPolicy::new()
-            .retries(config.retries)
-            .classify_with(again)
-            .deadline_by(|req: &HookRequest| req.deadline());
-        let retry = RetryLayer::new(policy).name(&*spec.name);
-        layers.push(Box::new(retry.handle()));
-        service = HookService::new(retry.layer(service));
-    }
-    if let Some(rule) = &spec.cache {
-        let fields = rule.key.clone();
-        let cache = CacheLayer::keyed_by(move |req: &HookRequest| key(&fields, req))
-            .name(&*spec.name)
-            .ttl(rule.ttl.unwrap_or(config.cache_ttl))
-            .capacity(config.cache_capacity);
-        let handle = cache.handle();
-        service = HookService::new(cache.layer(service));
-        layers.push(Box::new(handle));
-    }
-    let monitor = MonitorLayer::new(&*spec.name).classify_with(judge);
-    layers.push(Box::new(monitor.handle()));
-    layers.reverse();
-    Stack {
-        service: HookService::new(monitor.layer(service)),
-        layers,
-    }
-}
-
-/// Which failures a second try may mend. One that stays what it is whoever tries is not among them,
-/// nor one that the event has no more time for.
-fn again(result: Result<&Arc<HookOutput>, &HookError>, _attempt: &Attempt) -> Verdict {
-    match result {
-        Err(
-            HookError::Crashed { .. }
-            | HookError::Panicked(_)
-            | HookError::Exit { .. }
-            | HookError::Failed(_)
-            | HookError::TimedOut {
-                by_deadline: false, ..
-            },
-        ) => Verdict::Retry,
-        _ => Verdict::Stop,
-    }
-}
-
-/// The whole input as it was sent, or the fields that the hook's owner says matter.
-#[derive(Clone, PartialEq, Eq, Hash)]
-enum Key {
-    Whole(Whole),
-    Fields(String),
-}
-
-/// A request as its bytes, which are not copied.
+/// The layers around a service in their recommended order, each of them optional, whatever the order in which
+/// they are given: Monitor, Cache, Retry, Breaker, Timeout (of each attempt), Pool, and the service.
+///
+/// The monitor sees what the caller sees. A hit of the cache asks nobody, an open circuit included. Every attempt of a
+/// retry passes the breaker, so that it stops when the circuit opens. A time-out is inside the breaker, which
+/// therefore counts it. The breaker also guards the dialling of connections.
+///
+/// A stack is a [`Layer`]: for tower's `ServiceBuilder`, for axum's `Router`, for anything. It needs no manager. Where
+/// another order is wanted, the layers are ordinary ones; stack them by hand.
+///
+/// ```
+/// use hook_manager::Stack;
+/// use hook_manager::layers::{BoxError, CacheLayer, CircuitBreakerLayer, MonitorLayer, RetryLayer, RetryPolicy};
+/// use std::time::Duration;
+/// use tower::{Layer, ServiceExt, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), BoxError> {
+/// let monitor = MonitorLayer::new("prices");
+/// let calls = monitor.handle();
+/// let service = Stack::new()
+///     .breaker(CircuitBreakerLayer::new().consecutive_failures(5))
+///     .timeout(Duration::from_secs(1))
+///     .cache(CacheLayer::keyed_by(|id: &u32| Some(*id)))
+///     .retry(RetryLayer::new(RetryPolicy::new().retries(2)))
+///     .monitor(monitor)
+///     .layer(service_fn(|id: u32| async move { Ok::<_, BoxError>(id * 100) }));
+///
+/// assert_eq!(service.oneshot(7).await?, 700);
+/// assert_eq!(calls.snapshot().successes, 1);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// In axum, whose errors are answers, with refusals that are answers too:
+///
+/// ```
+/// use axum::{Router, http::StatusCode, response::IntoResponse, routing::get};
+/// use hook_manager::Stack;
+/// use hook_manager::layers::{CircuitBreakerLayer, DroppedCall, MonitorLayer, Rejected};
+///
+/// let stack = Stack::new()
+///     .monitor(MonitorLayer::new("api"))
+///     .breaker(
+///         CircuitBreakerLayer::new()
+///             .dropped_call(DroppedCall::Neutral)
+///             .respond_with(|rejected: Rejected| (StatusCode::SERVICE_UNAVAILABLE, rejected.to_string()).into_response()),
+///     );
+/// let app: Router = Router::new().route("/", get(|| async { "hello" })).layer(stack);
+/// ```
+///
+/// # State
+///
+/// It is in the layers: all services that a stack makes share it, as do the stack's clones. Take
+/// [handles](hook_breaker::CircuitBreakerLayer::handle) from the layers before they go in.
 #[derive(Clone)]
-struct Whole(HookRequest);
-
-impl PartialEq for Whole {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.bytes() == other.0.bytes()
-    }
+#[must_use = "a stack does nothing until it wraps a service"]
+pub struct Stack<M = Identity, C = Identity, R = Identity, B = Identity, T = Identity, P = Identity> {
+    monitor: M,
+    cache: C,
+    retry: R,
+    breaker: B,
+    timeout: T,
+    pool: P,
 }
 
-impl Eq for Whole {}
-
-impl Hash for Whole {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.0.bytes().hash(state);
-    }
-}
-
-fn key(rule: &CacheKey, req: &HookRequest) -> Option<Key> {
-    Some(match rule {
-        CacheKey::WholeInput => Key::Whole(Whole(req.clone())),
-        CacheKey::Fields(pointers) => {
-            let input = req.input();
-            let fields: Vec<Option<&Value>> = pointers.iter().map(|at| input.pointer(at)).collect();
-            Key::Fields(serde_json::to_string(&fields).ok()?)
+impl Stack {
+    /// No layers at all: what it wraps is the service itself.
+    pub fn new() -> Self {
+        let none = Identity::new;
+        Self {
+            monitor: none(),
+            cache: none(),
+            retry: none(),
+            breaker: none(),
+            timeout: none(),
+            pool: none(),
         }
-    })
+    }
 }
 
-/// A refusal in the manager's own words.
-#[derive(Clone, Copy, Debug)]
-struct RefuseAsHookError;
+/// Makes a stack with one slot filled, and the others as they were.
+macro_rules! with {
+    ($self:ident, $slot:ident: $layer:ident, $($other:ident)*) => {
+        Stack {
+            $slot: $layer,
+            $($other: $self.$other,)*
+        }
+    };
+}
 
-impl OnReject<Arc<HookOutput>, HookError> for RefuseAsHookError {
-    type Error = HookError;
-
-    fn reject(&self, rejected: Rejected) -> Result<Arc<HookOutput>, HookError> {
-        Err(HookError::CircuitOpen(rejected))
+impl<M, C, R, B, T, P> Stack<M, C, R, B, T, P> {
+    /// Counts and times what the caller sees.
+    pub fn monitor<J>(self, layer: MonitorLayer<J>) -> Stack<MonitorLayer<J>, C, R, B, T, P> {
+        with!(self, monitor: layer, cache retry breaker timeout pool)
     }
 
-    fn inner(err: HookError) -> HookError {
-        err
+    /// Answers from memory what was asked before.
+    #[allow(clippy::type_complexity, reason = "it says which slot is filled")]
+    pub fn cache<K, V, F, J, X, D>(
+        self,
+        layer: CacheLayer<K, V, F, J, X, D>,
+    ) -> Stack<M, CacheLayer<K, V, F, J, X, D>, R, B, T, P> {
+        with!(self, cache: layer, monitor retry breaker timeout pool)
+    }
+
+    /// Tries again.
+    pub fn retry<O, J, Q>(self, layer: RetryLayer<O, J, Q>) -> Stack<M, C, RetryLayer<O, J, Q>, B, T, P> {
+        with!(self, retry: layer, monitor cache breaker timeout pool)
+    }
+
+    /// Leaves alone what keeps failing.
+    pub fn breaker<J, O>(
+        self,
+        layer: CircuitBreakerLayer<J, O>,
+    ) -> Stack<M, C, R, CircuitBreakerLayer<J, O>, T, P> {
+        with!(self, breaker: layer, monitor cache retry timeout pool)
+    }
+
+    /// How long each attempt may take. One that takes longer ends in tower's
+    /// [`Elapsed`](tower::timeout::error::Elapsed), so that the error becomes a `BoxError`.
+    pub fn timeout(self, limit: Duration) -> Stack<M, C, R, B, TimeoutLayer, P> {
+        self.timeout_by(TimeoutLayer::new(limit))
+    }
+
+    /// The time of each attempt, limited by a layer of your choice, such as tower-http's, which answers instead.
+    pub fn timeout_by<L>(self, layer: L) -> Stack<M, C, R, B, L, P> {
+        with!(self, timeout: layer, monitor cache retry breaker pool)
+    }
+
+    /// Shares connections. What the stack wraps is then the connector.
+    #[allow(clippy::type_complexity, reason = "it says which slot is filled")]
+    pub fn pool<K, N, F, O, J, W>(
+        self,
+        layer: PoolLayer<K, N, F, O, J, W>,
+    ) -> Stack<M, C, R, B, T, PoolLayer<K, N, F, O, J, W>> {
+        with!(self, pool: layer, monitor cache retry breaker timeout)
+    }
+}
+
+impl<S, M, C, R, B, T, P> Layer<S> for Stack<M, C, R, B, T, P>
+where
+    P: Layer<S>,
+    T: Layer<P::Service>,
+    B: Layer<T::Service>,
+    R: Layer<B::Service>,
+    C: Layer<R::Service>,
+    M: Layer<C::Service>,
+{
+    type Service = M::Service;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        let attempt = self.breaker.layer(self.timeout.layer(self.pool.layer(inner)));
+        self.monitor.layer(self.cache.layer(self.retry.layer(attempt)))
+    }
+}
+
+impl Default for Stack {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+// By hand: what the layers hold need not be `Debug`.
+impl<M, C, R, B, T, P> fmt::Debug for Stack<M, C, R, B, T, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stack").finish_non_exhaustive()
     }
 }

@@ -40,8 +40,26 @@ fn an_error_of_our_own_blocks_only_where_a_hook_is_declared_to_block() {
             .contains("hook guard failed and its policy is to block: not run"),
         "{ran:?}"
     );
-    assert_eq!(project.run("PreToolUse", "{", &["--output", "table"]).code, 1);
     assert_eq!(project.run("Stop", "{", &["--output", "host"]).code, 1);
+}
+
+#[test]
+fn an_error_of_our_own_is_every_hooks_failure_in_the_table_and_in_the_json_too() {
+    let project = Project::example();
+    let ran = project.run("PreToolUse", "{", &["--output", "table"]);
+    assert_eq!(ran.code, 2, "{ran:?}");
+    assert!(
+        ran.line("guard").contains("not run: standard input, line 1"),
+        "{ran:?}"
+    );
+    let (report, code) = project.json("PreToolUse", "{");
+    assert_eq!(code, 2, "{report:#}");
+    assert_eq!(report["merged"]["decision"], "deny", "{report:#}");
+    let (report, code) = project.json("Stop", "{");
+    assert_eq!(code, 1, "{report:#}");
+    for result in report["results"].as_array().unwrap() {
+        assert_eq!(result["error"]["kind"], "not_run", "{report:#}");
+    }
 }
 
 #[test]
@@ -79,6 +97,130 @@ fn an_event_file_that_is_not_there_is_named() {
 fn a_misspelt_event_is_asked_about() {
     let ran = Project::empty().run("PreTolUse", "{}", &["--output", "table"]);
     assert!(ran.stderr.contains("did you mean PreToolUse?"), "{ran:?}");
+    assert_eq!(ran.code, 1, "no hook was asked: {ran:?}");
+}
+
+#[test]
+fn a_misspelt_event_does_not_get_past_the_guards_of_the_one_in_the_input() {
+    let project = Project::example();
+    // The example's guard says `onFailure: block`.
+    for (word, input) in [
+        ("PreTolUse", event("pre_tool_use_bash")),
+        ("BeforeTools", event("pre_tool_use_bash")),
+        ("PreTolUse", "{}".into()),
+        ("PreTolUse", "{".into()),
+    ] {
+        let ran = project.run(word, &input, &["--output", "host"]);
+        assert_eq!(ran.code, 2, "{word} {input}: {ran:?}");
+        assert!(ran.stderr.contains("PreToolUse"), "{word} {input}: {ran:?}");
+    }
+}
+
+#[test]
+fn an_event_of_a_newer_host_is_passed_through_however_it_is_spelt() {
+    let project = Project::example();
+    let input = json!({ "hook_event_name": "PreToolUses" }).to_string();
+    let ran = project.run("PreToolUses", &input, &["--output", "host"]);
+    assert!(ran.stderr.contains("and is passed through"), "{ran:?}");
+    assert_eq!((ran.code, ran.stdout.as_str()), (0, ""), "{ran:?}");
+}
+
+#[test]
+fn settings_that_cannot_be_read_ask_because_a_guard_may_have_been_in_them() {
+    for text in ["{ \"hooks\": ", "[]", "{ \"hooks\": [] }", "\u{feff}nothing"] {
+        let project = Project::empty();
+        project.file(".claude/settings.json", text);
+        let ran = project.run("PreToolUse", &event("pre_tool_use_bash"), &["--output", "host"]);
+        assert_eq!(ran.code, 0, "{text}: {ran:?}");
+        let answer: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+        assert_eq!(
+            answer["hookSpecificOutput"]["permissionDecision"], "ask",
+            "{text}: {answer:#}"
+        );
+        let told = answer["systemMessage"].as_str().unwrap_or_default();
+        assert!(
+            told.contains("settings.json") && told.contains("the hooks in it cannot be run"),
+            "{text}: {answer:#}"
+        );
+        // Where nobody can be asked, the user is told.
+        let ran = project.run("Stop", "{}", &["--output", "host"]);
+        assert!(ran.stdout.contains("settings.json"), "{text}: {ran:?}");
+    }
+    let ran = Project::empty().run(
+        "PreToolUse",
+        "{}",
+        &["--output", "host", "--hooks-dir", "/no/such/hooks"],
+    );
+    assert!(
+        ran.stdout.contains("\"ask\"") && ran.stdout.contains("/no/such/hooks"),
+        "{ran:?}"
+    );
+}
+
+#[test]
+fn a_policy_that_cannot_be_read_is_the_strictest_it_may_have_been() {
+    for (policy, decision) in [
+        (json!("blok"), "deny"),
+        (json!("never"), "deny"),
+        (json!(true), "deny"),
+        (json!("aks"), "ask"),
+        (json!("alow"), "ask"),
+    ] {
+        for ours in [false, true] {
+            let hook = match ours {
+                false => json!({ "type": "command", "command": "true", "onFailure": policy }),
+                true => {
+                    json!({ "type": "command", "command": "true", "hookManager": { "onFailure": policy } })
+                }
+            };
+            let project = Project::with_hook("PreToolUse", hook);
+            let (report, _) = project.json("PreToolUse", &event("pre_tool_use_bash"));
+            assert_eq!(report["merged"]["decision"], decision, "{policy}: {report:#}");
+        }
+    }
+    let hook = json!({ "type": "command", "command": "true", "onFailure": "blok", "hookManager": { "onFailure": "allow" } });
+    let (report, _) = Project::with_hook("PreToolUse", hook).json("PreToolUse", &event("pre_tool_use_bash"));
+    assert_eq!(report["merged"]["decision"], "deny", "{report:#}");
+}
+
+#[test]
+fn a_hook_that_cannot_be_used_asks_whatever_its_name_unless_its_owner_lets_it_pass() {
+    let broken = |more: serde_json::Value| {
+        let mut hook = json!({ "type": "command", "command": "./watch.sh" });
+        hook.as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        let settings = json!({ "hooks": { "PreToolUse": [{ "matcher": "Bash(", "hooks": [hook] }] } });
+        let project = Project::with_settings(&settings);
+        project.json("PreToolUse", &event("pre_tool_use_bash")).0["merged"]["decision"].clone()
+    };
+    assert_eq!(broken(json!({})), "ask");
+    assert_eq!(broken(json!({ "onFailure": "allow" })), "-");
+    assert_eq!(broken(json!({ "async": true })), "-");
+    // A newer host's, most likely, and no mistake.
+    assert_eq!(broken(json!({ "type": "webassembly" })), "-");
+}
+
+#[test]
+fn a_project_that_is_not_there_is_told_with_who_named_it_and_asks() {
+    let ran = command(
+        &["run", "PreToolUse", "--project", "/no/such", "--output", "host"],
+        &event("pre_tool_use_bash"),
+    );
+    let sentence = "--project: expected a project's directory, found /no/such, which does not exist";
+    assert!(ran.stderr.contains(sentence), "{ran:?}");
+    assert!(ran.stdout.contains("\"ask\""), "{ran:?}");
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_hook-manager"))
+        .arg("list")
+        .env("CLAUDE_PROJECT_DIR", env!("CARGO_BIN_EXE_hook-manager"))
+        .output()
+        .unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        told.contains("CLAUDE_PROJECT_DIR: expected a project's directory"),
+        "{told}"
+    );
+    assert!(told.contains("which is a file"), "{told}");
 }
 
 #[test]

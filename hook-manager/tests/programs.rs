@@ -206,7 +206,10 @@ async fn declared_fields_are_the_key_where_the_owner_says_so() {
     let project = Project::empty();
     let count = "echo run >> runs; cat";
     let key = CacheKey::Fields(vec!["/tool_input/command".into()]);
-    let hook = Hook::shell("count", EVENT, count).cached(CacheRule { key, ttl: None });
+    let hook = Hook::shell("count", EVENT, count).cached(CacheRule {
+        key,
+        ..CacheRule::default()
+    });
     let manager = HookManager::builder()
         .project(project.path())
         .hook(hook)

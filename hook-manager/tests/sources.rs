@@ -439,9 +439,9 @@ fn a_matcher_that_cannot_be_compiled_breaks_its_hooks_loudly_instead_of_hiding_t
     assert_eq!(
         broken,
         [
-            ("guard", true, None),
+            ("guard", true, Some(OnFailure::Ask)),
             ("log", true, Some(OnFailure::Block)),
-            ("seven", false, None)
+            ("seven", false, Some(OnFailure::Ask))
         ]
     );
     assert!(loaded.broken.iter().all(|one| one.matcher.is_none()));

@@ -84,12 +84,7 @@ pub(super) fn wish(headers: &HeaderMap) -> Wish {
     let partial = [RANGE, IF_RANGE, IF_MATCH, IF_UNMODIFIED_SINCE, TRANSFER_ENCODING];
     let has_body = headers.get(CONTENT_LENGTH).is_some_and(|length| length != "0");
     let asked = Directives::of(headers);
-    let conditional = headers.contains_key(IF_MODIFIED_SINCE) && !headers.contains_key(IF_NONE_MATCH);
-    if has_body
-        || conditional
-        || asked.no_store
-        || own.iter().chain(&partial).any(|name| headers.contains_key(name))
-    {
+    if has_body || asked.no_store || own.iter().chain(&partial).any(|name| headers.contains_key(name)) {
         return Wish::Bypass;
     }
     let pragma = !headers.contains_key(CACHE_CONTROL)
@@ -105,6 +100,13 @@ pub(super) fn wish(headers: &HeaderMap) -> Wish {
     } else {
         Wish::Anything
     }
+}
+
+/// Whether the client has a response already and asks whether it is still right.
+pub(super) fn is_conditional(headers: &HeaderMap) -> bool {
+    [IF_NONE_MATCH, IF_MODIFIED_SINCE]
+        .iter()
+        .any(|name| headers.contains_key(name))
 }
 
 /// For how long a response may be served from a shared cache; none if it may not be stored.

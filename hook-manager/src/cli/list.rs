@@ -6,7 +6,9 @@ use serde_json::{Value, json};
 use super::{ListArgs, ListOutput, complain, json::origin, print, run::with_sources, table};
 
 pub(super) fn main(args: &ListArgs) -> ExitCode {
-    let manager = match with_sources(&args.sources).build() {
+    let built =
+        with_sources(&args.sources).and_then(|builder| builder.build().map_err(|err| err.to_string()));
+    let manager = match built {
         Ok(manager) => manager,
         Err(err) => {
             complain(err);

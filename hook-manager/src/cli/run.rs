@@ -9,14 +9,18 @@ use std::{
 };
 
 use hook_manager::{
-    EventReport, HookEvent, HookManager, HookManagerBuilder, HookRequest,
+    BuildError, EventReport, Hook, HookEvent, HookManager, HookManagerBuilder, HookOutput, HookRequest,
+    OnFailure,
     host::{self, HostReply},
     process,
     source::Problem,
 };
 use tokio::{runtime, select};
 
+use self::which::Which;
 use super::{Output, RunArgs, SourceArgs, complain, json, print, signals::Signals, table};
+
+mod which;
 
 /// More than any event a host sends; reading stops there rather than at the end of memory.
 const INPUT_LIMIT: u64 = 256 * 1024 * 1024;
@@ -31,15 +35,6 @@ pub(super) fn main(args: RunArgs) -> ExitCode {
         false => Output::Host,
     });
     let event = HookEvent::from(args.event.as_str());
-    if !event.is_known() {
-        let meant = event
-            .meant()
-            .map(|name| format!("; did you mean {name}?"))
-            .unwrap_or_default();
-        complain(format_args!(
-            "note: {event} is not an event this version knows, and is passed through{meant}"
-        ));
-    }
     let manager = match manager(&args) {
         Ok(manager) => manager,
         Err(err) => return ours(output, None, &event, err),
@@ -53,21 +48,20 @@ pub(super) fn main(args: RunArgs) -> ExitCode {
         );
         return ours(output, Some(&manager), &event, err);
     }
-    let req = match read(args.input.as_deref(), args.deadline).and_then(|bytes| {
+    let req = read(args.input.as_deref(), args.deadline).and_then(|bytes| {
         HookRequest::parse(event.clone(), bytes)
             .map_err(|err| format!("{}, {err}", source(args.input.as_deref())))
-    }) {
+    });
+    let named = req.as_ref().ok().and_then(|req| req.field("/hook_event_name"));
+    match which::which(&manager, &event, named) {
+        Which::AsAsked => {}
+        Which::Noted(note) => complain(format_args!("note: {note}")),
+        Which::Misspelt { meant, why } => return ours(output, Some(&manager), &meant, why),
+    }
+    let req = match req {
         Ok(req) => req,
         Err(err) => return ours(output, Some(&manager), &event, err),
     };
-    if let Some(other) = req
-        .field("/hook_event_name")
-        .filter(|name| *name != event.as_str())
-    {
-        complain(format_args!(
-            "note: the input's hook_event_name is {other}; it is run as {event}, as asked"
-        ));
-    }
     let runtime = match runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(err) => return ours(output, Some(&manager), &event, format!("no runtime: {err}")),
@@ -95,20 +89,34 @@ pub(super) fn main(args: RunArgs) -> ExitCode {
 }
 
 fn manager(args: &RunArgs) -> Result<HookManager, String> {
-    with_sources(&args.sources)
+    with_sources(&args.sources)?
         .deadline(args.deadline)
         .max_concurrent_hooks(args.max_concurrent_hooks)
         .build()
         .map_err(|err| err.to_string())
 }
 
-pub(super) fn with_sources(args: &SourceArgs) -> HookManagerBuilder {
+/// A builder told where hooks come from.
+///
+/// # Errors
+///
+/// If the project is no directory; the sentence says who named it.
+pub(super) fn with_sources(args: &SourceArgs) -> Result<HookManagerBuilder, String> {
+    if !args.project.is_dir() {
+        let (who, shown) = (args.named_by(), args.project.display());
+        let what = match args.project.try_exists() {
+            Ok(false) => format!("{shown}, which does not exist"),
+            Ok(true) => format!("{shown}, which is a file"),
+            Err(err) => format!("{shown}, which cannot be looked at: {err}"),
+        };
+        return Err(format!("{who}: expected a project's directory, found {what}"));
+    }
     let builder = HookManager::builder().project(&args.project);
     let builder = args.settings.iter().fold(builder, HookManagerBuilder::settings);
-    match &args.hooks_dir {
+    Ok(match &args.hooks_dir {
         Some(dir) => builder.hooks_dir(dir),
         None => builder,
-    }
+    })
 }
 
 /// Prints the report and says how to end.
@@ -154,8 +162,9 @@ fn tell(manager: &HookManager, reply: &HostReply) -> u8 {
     }
 }
 
-/// An error of our own, because of which no hook of the event runs. To the host that is a failure of each
-/// of them, and means what their owners say; so it blocks only where one of them is declared to.
+/// An error of our own, because of which no hook of the event runs. That is a failure of each of them, and
+/// means what their owners say; so it blocks only where one of them is declared to. Where not even the hooks
+/// are known, there may have been a guard among them: the user is asked.
 fn ours(
     output: Output,
     manager: Option<&HookManager>,
@@ -163,13 +172,35 @@ fn ours(
     err: impl std::fmt::Display,
 ) -> ExitCode {
     complain(&err);
-    match (output, manager) {
-        (Output::Host, Some(manager)) => {
-            let reply = host::reply(&manager.not_run(event, err.to_string()));
-            ExitCode::from(tell(manager, &reply).max(u8::from(reply.stdout.is_empty())))
+    let unknown;
+    let manager = match manager {
+        Some(manager) => manager,
+        None => match nobody_knows(event) {
+            Ok(manager) => {
+                unknown = manager;
+                &unknown
+            }
+            Err(_) => return ExitCode::from(1),
+        },
+    };
+    let report = manager.not_run(event, err.to_string());
+    let code = match output {
+        Output::Host => {
+            let reply = host::reply(&report);
+            tell(manager, &reply).max(u8::from(reply.stdout.is_empty()))
         }
-        _ => ExitCode::from(1),
-    }
+        Output::Json | Output::Table => answer(output, manager, &report).max(1),
+    };
+    ExitCode::from(code)
+}
+
+/// Stands for the hooks of a manager that could not be built.
+fn nobody_knows(event: &HookEvent) -> Result<HookManager, BuildError> {
+    let unknown = |_: HookRequest| async { Err::<HookOutput, _>(io::Error::other("it is unknown")) };
+    let hook = Hook::function("unknown", event.clone(), unknown);
+    HookManager::builder()
+        .hook(hook.guard().on_failure(OnFailure::Ask))
+        .build()
 }
 
 fn source(file: Option<&Path>) -> String {

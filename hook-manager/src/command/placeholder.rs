@@ -9,7 +9,7 @@ use std::{
 const NAME: &str = "CLAUDE_PROJECT_DIR";
 
 /// Puts the project's directory in, byte by byte: a path need not be text.
-pub(super) fn expand(word: &str, project: &Path) -> OsString {
+pub(crate) fn expand(word: &str, project: &Path) -> OsString {
     let mut expanded = Vec::new();
     let mut rest = word;
     while let Some(at) = rest.find('$') {
@@ -31,7 +31,7 @@ pub(super) fn expand(word: &str, project: &Path) -> OsString {
 }
 
 /// How long the placeholder is that `text` begins with, if it does. The end of a longer name is none.
-pub(super) fn used(text: &str) -> Option<usize> {
+pub(crate) fn used(text: &str) -> Option<usize> {
     let after = text.strip_prefix('$')?;
     if let Some(after) = after.strip_prefix('{') {
         return after

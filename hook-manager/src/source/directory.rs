@@ -9,7 +9,7 @@ use std::{
 use super::{BrokenHook, Found, Problem, Severity, spelling::nearest};
 use crate::{
     event::HookEvent,
-    hook::{Handler, HookSpec, NAME_LIMIT, Origin, is_guard, is_name, words},
+    hook::{Handler, HookSpec, NAME_LIMIT, OnFailure, Origin, is_guard, is_name, words},
 };
 
 /// Shorter names of the Python original.
@@ -41,12 +41,15 @@ pub(super) fn read(path: &Path) -> Directory {
     match files(&path) {
         Ok(files) => files.into_iter().for_each(|file| directory.file(file)),
         Err(err) => {
-            directory.say(
-                Severity::Error,
-                &path,
-                format!("it cannot be read: {err}"),
-                Some("a directory of hooks"),
+            let what = format!("it cannot be read: {err}");
+            let reason = format!(
+                "{}: {what}, expected a directory of hooks; those in it cannot be run",
+                path.display()
             );
+            let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+            let whole = BrokenHook::whole_source(&name, reason, Origin::directory(&path));
+            directory.found.push(Found::Broken(Box::new(whole)));
+            directory.say(Severity::Error, &path, what, Some("a directory of hooks"));
         }
     }
     directory
@@ -118,8 +121,10 @@ impl Directory {
             event,
             matcher: None,
             reason,
-            on_failure: None,
+            // It is wrong for good, and nobody has looked since: the user had better know.
+            on_failure: Some(OnFailure::Ask),
             origin: Origin::directory(path),
+            is_whole_source: false,
         })));
     }
 

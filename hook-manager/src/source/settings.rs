@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     event::{HookEvent, MatcherInput},
-    hook::{Origin, is_guard, is_name},
+    hook::{OnFailure, Origin, is_guard, is_name},
     matcher::Matcher,
     rule::Rule,
 };
@@ -39,7 +39,7 @@ pub(super) fn read(path: &Path, must_exist: bool) -> Settings {
         settings: Settings::default(),
     };
     let refuse = |file: &mut Reader<'_>, what: String, expected: &str| {
-        file.say(Severity::Error, Origin::settings(path), what, expected);
+        file.unreadable(Origin::settings(path), what, expected);
     };
     match bytes(path) {
         Ok(Some(bytes)) => match utf8(&bytes) {
@@ -94,34 +94,44 @@ impl Reader<'_> {
             Ok(root) => root,
             Err(err) => {
                 let origin = self.origin(err.at, "");
-                return self.say(
-                    Severity::Error,
-                    origin,
-                    format!("not JSON: {}", err.what),
-                    &err.expected,
-                );
+                return self.unreadable(origin, format!("not JSON: {}", err.what), &err.expected);
             }
         };
         let Some(entries) = root.object() else {
             let what = format!("it is {}", root.describe());
-            return self.say(
-                Severity::Error,
-                self.origin(root.at, ""),
-                what,
-                "an object with `hooks` in it",
-            );
+            let origin = self.origin(root.at, "");
+            return self.unreadable(origin, what, "an object with `hooks` in it");
         };
         self.twice(entries, "");
         for (key, node) in entries {
             match (&key.name[..], &node.value) {
                 ("hooks", Tree::Object(events)) => self.events(events),
-                ("hooks", _) => self.wrong(node, "hooks", "an object of events"),
+                ("hooks", _) => {
+                    let (origin, what) = (self.origin(node.at, "hooks"), format!("is {}", node.describe()));
+                    self.unreadable(origin, what, "an object of events");
+                }
                 ("disableAllHooks", Tree::Bool(value)) => self.settings.disable_all_hooks = Some(*value),
                 ("disableAllHooks", _) => self.wrong(node, "disableAllHooks", "true or false"),
                 // The rest of a settings file is the host's.
                 _ => self.beside(key),
             }
         }
+    }
+
+    /// Whatever hooks were in this file are out of reach, and a guard may be among them.
+    fn unreadable(&mut self, origin: Origin, what: String, expected: &str) {
+        let name = self.path.file_name().unwrap_or(self.path.as_os_str());
+        let subject = match &origin.place[..] {
+            "" => String::new(),
+            place => format!("`{place}` "),
+        };
+        let reason = format!(
+            "{}: {subject}{what}, expected {expected}; the hooks in it cannot be run",
+            self.path.display()
+        );
+        let whole = BrokenHook::whole_source(&name.to_string_lossy(), reason, origin.clone());
+        self.settings.found.push(Found::Broken(Box::new(whole)));
+        self.say(Severity::Error, origin, what, expected);
     }
 
     /// What looks like hooks, and stands where nobody looks for them.
@@ -258,9 +268,11 @@ impl Reader<'_> {
             event: event.clone(),
             matcher: None,
             reason: format!("its entry is {}, expected {expected}", node.describe()),
-            on_failure: None,
+            // It is wrong for good, and nobody has looked since: the user had better know.
+            on_failure: Some(OnFailure::Ask),
             guard: is_guard(event, name, None, None),
             origin: self.origin(node.at, place),
+            is_whole_source: false,
         })));
     }
 

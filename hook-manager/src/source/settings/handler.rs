@@ -76,6 +76,7 @@ pub(super) fn read(
     let status_message = reader.status_message();
     let ours = reader.ours();
     let on_failure = reader.on_failure(ours.on_failure);
+    let is_known_kind = reader.is_known_kind();
     let condition = reader.condition();
     reader.once();
 
@@ -112,22 +113,35 @@ pub(super) fn read(
             handler,
             timeout,
             on_failure,
+            on_open: ours.on_open,
             guard: ours.guard,
             idempotent: ours.idempotent,
             cache: ours.cache,
             background,
+            schedule: ours.schedule,
             status_message,
             origin,
         })));
     }
+    let guard = is_guard(event, &name, ours.guard, on_failure);
+    let on_failure = match (on_failure, background) {
+        (Some(policy), _) => Some(policy),
+        // Nobody would have waited for it.
+        (None, true) => Some(OnFailure::Allow),
+        // It is wrong for good, and nobody has looked since: the user had better know. What only a newer
+        // host knows is no mistake of its owner's.
+        (None, false) if is_known_kind => Some(OnFailure::Ask),
+        (None, false) => None,
+    };
     file.settings.found.push(Found::Broken(Box::new(BrokenHook {
-        guard: is_guard(event, &name, ours.guard, on_failure),
+        guard,
         name: name.into(),
         event: event.clone(),
         matcher: matcher.as_ref().ok().cloned(),
         reason: broken.join("; "),
         on_failure,
         origin,
+        is_whole_source: false,
     })));
 }
 
@@ -316,12 +330,26 @@ impl HandlerReader<'_, '_, '_> {
         text
     }
 
-    /// The host's own field, or ours, which wins: it was written for this manager.
+    /// Whether its `type` is one this version knows, or something that never was one.
+    fn is_known_kind(&self) -> bool {
+        let word = self.node.get("type").and_then(Node::text);
+        word.is_none_or(|word| {
+            let mut words = HandlerKind::ALL.iter().map(|kind| kind.as_str());
+            HandlerKind::find(word).is_some() || super::nearest(word, words.by_ref()).is_some()
+        })
+    }
+
+    /// The host's own field, or ours, which wins: it was written for this manager. Where one of them
+    /// cannot be read, the stricter one does.
     fn on_failure(&mut self, ours: Option<OnFailure>) -> Option<OnFailure> {
         let Some(node) = self.node.get("onFailure") else {
             return ours;
         };
+        let before = self.broken.len();
         let host = self.policy(node, "onFailure");
+        if self.broken.len() > before {
+            return ours.max(host);
+        }
         match (ours, host) {
             (Some(ours), Some(host)) if ours != host => {
                 let what = format!(
@@ -342,12 +370,18 @@ impl HandlerReader<'_, '_, '_> {
         ours.or(host)
     }
 
+    /// A policy. One that cannot be read is the strictest that may have been meant: `blok` and what is
+    /// nothing at all block, and nothing that is not spelt out allows.
     fn policy(&mut self, node: &Node, field: &str) -> Option<OnFailure> {
-        let policy = node.text().and_then(OnFailure::find);
-        if policy.is_none() {
-            self.wrong(node, field, "\"allow\", \"ask\" or \"block\"");
+        const WORDS: [&str; 3] = ["allow", "ask", "block"];
+        let word = node.text();
+        if let Some(policy) = word.and_then(OnFailure::find) {
+            return Some(policy);
         }
-        policy
+        let near = word.and_then(|word| super::nearest(word, WORDS));
+        self.wrong(node, field, "\"allow\", \"ask\" or \"block\"");
+        let meant = near.and_then(OnFailure::find).unwrap_or(OnFailure::Block);
+        Some(meant.max(OnFailure::Ask))
     }
 
     fn flag(&mut self, field: &str) -> bool {

@@ -7,10 +7,28 @@ use super::{
     },
     HandlerReader,
 };
-use crate::hook::{CacheKey, CacheRule, NAME_LIMIT, OnFailure, is_name};
+use crate::hook::{
+    CacheKey, CacheRule, IfDependencyFails, NAME_LIMIT, OnFailure, OnOpen, Priority, Schedule, is_name,
+};
 
 /// The fields inside.
-const OURS: &[&str] = &["name", "guard", "idempotent", "cache", "onFailure"];
+const OURS: &[&str] = &[
+    "name",
+    "guard",
+    "idempotent",
+    "cache",
+    "onFailure",
+    "onOpen",
+    "priority",
+    "dependsOn",
+    "ifDependencyFails",
+    "reads",
+    "writes",
+    "parallel",
+    "maxConcurrent",
+    "maxRunsPerMinute",
+    "maxRunsPerSession",
+];
 
 /// What it says, as far as it can be used.
 #[derive(Default)]
@@ -20,6 +38,8 @@ pub(super) struct Ours {
     pub(super) idempotent: bool,
     pub(super) cache: Option<CacheRule>,
     pub(super) on_failure: Option<OnFailure>,
+    pub(super) on_open: Option<OnOpen>,
+    pub(super) schedule: Schedule,
 }
 
 impl HandlerReader<'_, '_, '_> {
@@ -48,6 +68,31 @@ impl HandlerReader<'_, '_, '_> {
                 "idempotent" => ours.idempotent = self.bool(value, &field).unwrap_or_default(),
                 "cache" => ours.cache = self.cache(value, &field),
                 "onFailure" => ours.on_failure = self.policy(value, &field),
+                "onOpen" => {
+                    ours.on_open = self.word(value, &field, OnOpen::find, "\"skip\", \"ask\" or \"block\"");
+                }
+                "priority" => {
+                    let expected = "\"critical\", \"high\", \"normal\" or \"low\"";
+                    ours.schedule.priority = self.word(value, &field, Priority::find, expected);
+                }
+                "dependsOn" => {
+                    let names = self.texts(value, &field, "the name of a hook", is_name);
+                    ours.schedule.depends_on = names.into_iter().map(Into::into).collect();
+                }
+                "ifDependencyFails" => {
+                    let expected = "\"skip\", \"run\" or \"fail\"";
+                    ours.schedule.if_dependency_fails =
+                        self.word(value, &field, IfDependencyFails::find, expected);
+                }
+                "reads" => ours.schedule.reads = self.texts(value, &field, "a name", not_empty),
+                "writes" => ours.schedule.writes = self.texts(value, &field, "a name", not_empty),
+                "parallel" => ours.schedule.exclusive = self.bool(value, &field) == Some(false),
+                "maxConcurrent" => {
+                    let most = self.count(value, &field);
+                    ours.schedule.max_concurrent = most.and_then(|most| most.try_into().ok());
+                }
+                "maxRunsPerMinute" => ours.schedule.max_runs_per_minute = self.count(value, &field),
+                "maxRunsPerSession" => ours.schedule.max_runs_per_session = self.count(value, &field),
                 _ => {
                     let near = nearest(&key.name, OURS.iter().copied());
                     let near = near
@@ -65,8 +110,54 @@ impl HandlerReader<'_, '_, '_> {
         ours
     }
 
+    /// One word out of a few.
+    fn word<T>(
+        &mut self,
+        node: &Node,
+        field: &str,
+        find: impl FnOnce(&str) -> Option<T>,
+        expected: &str,
+    ) -> Option<T> {
+        let found = node.text().and_then(find);
+        if found.is_none() {
+            self.wrong(node, field, expected);
+        }
+        found
+    }
+
+    /// A list of texts that are all `fine`.
+    fn texts(&mut self, node: &Node, field: &str, each: &str, fine: impl Fn(&str) -> bool) -> Vec<String> {
+        let Tree::List(list) = &node.value else {
+            self.wrong(node, field, &format!("a list, each of it {each}"));
+            return Vec::new();
+        };
+        let mut texts = Vec::new();
+        for (at, one) in list.iter().enumerate() {
+            match one.text().filter(|text| fine(text)) {
+                Some(text) => texts.push(text.to_owned()),
+                None => self.wrong(one, &format!("{field}[{at}]"), each),
+            }
+        }
+        texts
+    }
+
+    /// A whole number from 1.
+    fn count(&mut self, node: &Node, field: &str) -> Option<u32> {
+        let number = match &node.value {
+            Tree::Number(number) => number.as_u64(),
+            _ => None,
+        };
+        let count = number
+            .and_then(|number| u32::try_from(number).ok())
+            .filter(|count| *count > 0);
+        if count.is_none() {
+            self.wrong(node, field, "a whole number from 1");
+        }
+        count
+    }
+
     fn cache(&mut self, node: &Node, field: &str) -> Option<CacheRule> {
-        const EXPECTED: &str = "true, false, or an object with `ttl` and `fields`";
+        const EXPECTED: &str = "true, false, or an object with `ttl`, `fields`, `files` and `tags`";
         let entries = match &node.value {
             Tree::Bool(on) => return on.then(CacheRule::default),
             Tree::Object(entries) => entries,
@@ -94,15 +185,29 @@ impl HandlerReader<'_, '_, '_> {
                     rule.key = CacheKey::Fields(pointers);
                 }
                 ("fields", _) => self.wrong(value, &field, "a list of at least one JSON pointer"),
+                ("files", _) => {
+                    let files = self.texts(value, &field, "a path", not_empty);
+                    rule.files = files.into_iter().map(Into::into).collect();
+                }
+                ("tags", _) => rule.tags = self.texts(value, &field, "a name", not_empty),
                 _ => {
                     let at = Node {
                         at: key.at,
                         value: Tree::Null,
                     };
-                    self.refuse(&at, &field, "is not known".into(), "one of ttl, fields");
+                    self.refuse(
+                        &at,
+                        &field,
+                        "is not known".into(),
+                        "one of ttl, fields, files, tags",
+                    );
                 }
             }
         }
         Some(rule)
     }
+}
+
+fn not_empty(text: &str) -> bool {
+    !text.is_empty() && !text.contains('\0')
 }

@@ -1,0 +1,170 @@
+//! Which hook waits for which: names made into places, and circles found.
+
+use std::collections::HashMap;
+
+use crate::{
+    config::BuildError,
+    event::HookEvent,
+    hook::{HookSpec, OriginKind},
+    source::{BrokenHook, Problem, Severity, spelling::nearest},
+};
+
+/// A hook that is declared, and can be used or not.
+pub(crate) enum Candidate<T> {
+    Hook(Box<HookSpec>, T),
+    Broken(Box<BrokenHook>),
+}
+
+impl<T> Candidate<T> {
+    fn key(&self) -> (&HookEvent, &str) {
+        match self {
+            Self::Hook(spec, _) => (&spec.event, &spec.name),
+            Self::Broken(hook) => (&hook.event, &hook.name),
+        }
+    }
+
+    /// A hook that cannot be used because of whom it waits for: it fails at its event, for it may be a guard.
+    fn break_it(&mut self, what: &str, expected: &str, problems: &mut Vec<Problem>) {
+        let Self::Hook(spec, _) = self else { return };
+        problems.push(Problem {
+            severity: Severity::Error,
+            origin: spec.origin.clone(),
+            what: what.into(),
+            expected: Some(expected.into()),
+        });
+        *self = Self::Broken(Box::new(BrokenHook {
+            name: spec.name.clone(),
+            event: spec.event.clone(),
+            matcher: Some(spec.matcher.clone()),
+            reason: format!("{what}, expected {expected}"),
+            on_failure: spec.on_failure,
+            guard: spec.is_guard(),
+            origin: spec.origin.clone(),
+            is_whole_source: false,
+        }));
+    }
+}
+
+/// For each hook the places of those it waits for.
+///
+/// A hook of the program's own with a dependency that makes no sense is an error; one from a file becomes broken, and a
+/// problem says why.
+pub(crate) fn resolve<T>(
+    hooks: &mut [Candidate<T>],
+    problems: &mut Vec<Problem>,
+) -> Result<Vec<Vec<usize>>, BuildError> {
+    let mut needs = vec![Vec::new(); hooks.len()];
+    for at in 0..hooks.len() {
+        match places(hooks, at) {
+            Ok(places) => needs[at] = places,
+            Err((what, expected)) => {
+                if let Some(name) = own(&hooks[at]) {
+                    let problem = format!("{what}, expected {expected}");
+                    return Err(BuildError::Hook { hook: name, problem });
+                }
+                hooks[at].break_it(&what, &expected, problems);
+            }
+        }
+    }
+    while let Some(circle) = circle(&needs) {
+        let mut names: Vec<String> = circle.iter().map(|at| hooks[*at].key().1.to_owned()).collect();
+        names.extend(names.first().cloned());
+        if circle.iter().all(|at| own(&hooks[*at]).is_some()) {
+            return Err(BuildError::Cycle { hooks: names });
+        }
+        let what = format!("waits for itself in a circle: {}", names.join(" -> "));
+        for at in circle
+            .iter()
+            .filter(|at| own(&hooks[**at]).is_none())
+            .copied()
+            .collect::<Vec<_>>()
+        {
+            hooks[at].break_it(&what, "one of them to go first", problems);
+            needs[at].clear();
+        }
+    }
+    Ok(needs)
+}
+
+/// The name of a hook that the program itself declared.
+fn own<T>(hook: &Candidate<T>) -> Option<String> {
+    match hook {
+        Candidate::Hook(spec, _) if spec.origin.kind == OriginKind::Builder => Some(spec.name.to_string()),
+        _ => None,
+    }
+}
+
+fn places<T>(hooks: &[Candidate<T>], at: usize) -> Result<Vec<usize>, (String, String)> {
+    let Candidate::Hook(spec, _) = &hooks[at] else {
+        return Ok(Vec::new());
+    };
+    if spec.schedule.depends_on.is_empty() {
+        return Ok(Vec::new());
+    }
+    let of_event = || {
+        hooks
+            .iter()
+            .enumerate()
+            .filter(|(_, hook)| *hook.key().0 == spec.event)
+    };
+    let by_name: HashMap<&str, usize> = of_event().map(|(at, hook)| (hook.key().1, at)).collect();
+    let place = |name: &str| {
+        by_name.get(name).copied().ok_or_else(|| {
+            let expected = match nearest(name, by_name.keys().copied()) {
+                Some(near) => format!("`{near}`?"),
+                None => format!("the name of a hook of {}", spec.event),
+            };
+            (format!("depends on `{name}`, which there is not"), expected)
+        })
+    };
+    spec.schedule.depends_on.iter().map(|name| place(name)).collect()
+}
+
+/// Places that wait for each other in a circle, if there are any.
+fn circle(needs: &[Vec<usize>]) -> Option<Vec<usize>> {
+    #[derive(Clone, Copy, PartialEq)]
+    enum Seen {
+        Not,
+        OnTheWay,
+        Done,
+    }
+    fn visit(at: usize, needs: &[Vec<usize>], seen: &mut [Seen], way: &mut Vec<usize>) -> Option<Vec<usize>> {
+        match seen[at] {
+            Seen::Done => return None,
+            Seen::OnTheWay => {
+                let from = way.iter().position(|one| *one == at).unwrap_or(0);
+                return Some(way[from..].to_vec());
+            }
+            Seen::Not => {}
+        }
+        seen[at] = Seen::OnTheWay;
+        way.push(at);
+        for next in &needs[at] {
+            if let Some(circle) = visit(*next, needs, seen, way) {
+                return Some(circle);
+            }
+        }
+        way.pop();
+        seen[at] = Seen::Done;
+        None
+    }
+    let mut seen = vec![Seen::Not; needs.len()];
+    (0..needs.len()).find_map(|at| visit(at, needs, &mut seen, &mut Vec::new()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn circles_are_found_and_mere_diamonds_are_not() {
+        for (needs, expected) in [
+            (vec![vec![1], vec![2], vec![0]], Some(vec![0, 1, 2])),
+            (vec![vec![0]], Some(vec![0])),
+            (vec![vec![], vec![2], vec![1]], Some(vec![1, 2])),
+            (vec![vec![1, 2], vec![3], vec![3], vec![]], None),
+        ] {
+            assert_eq!(circle(&needs), expected, "{needs:?}");
+        }
+    }
+}

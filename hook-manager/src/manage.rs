@@ -1,0 +1,325 @@
+//! Looking into a manager from outside, and the hand brakes.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use hook_breaker::{CircuitBreaker, Snapshot};
+use hook_cache::CacheStats;
+use hook_monitor::{MonitorSnapshot, Status};
+use hook_pool::PoolStats;
+
+use crate::{
+    event::HookEvent, hook::Priority, manager::HookManager, plan::Entry, result::EventReport, stack::own::Own,
+};
+
+mod advice;
+mod health;
+mod totals;
+
+pub use advice::{Advice, Optimization};
+pub use health::{Check, Health};
+pub use totals::Totals;
+
+/// What is known about all hooks together, and about each.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Metrics {
+    /// All hooks together, those runs included that a saved state tells of.
+    pub total: Totals,
+    /// Events, by their names, since this manager was made; those without hooks are not counted.
+    pub events: Vec<(HookEvent, EventFigures)>,
+    /// Each hook, in declared order.
+    pub hooks: Vec<HookFigures>,
+}
+
+/// What happened at the events of one name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct EventFigures {
+    /// Events.
+    pub count: u64,
+    /// Results of hooks, of all kinds.
+    pub results: u64,
+    /// Results that are failures.
+    pub failures: u64,
+    /// Results that are skipped hooks.
+    pub skipped: u64,
+    /// Events that were blocked.
+    pub blocked: u64,
+    /// Wall-clock time of all of them.
+    pub time: Duration,
+}
+
+/// What is known about one hook.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct HookFigures {
+    /// Its name.
+    pub hook: Arc<str>,
+    /// Its event.
+    pub event: HookEvent,
+    /// Whether it guards its event.
+    pub guard: bool,
+    /// How early it gets its place.
+    pub priority: Priority,
+    /// Its place in the order of its event, less being earlier: ten for its priority (10 to 40), up to 4.9 for the
+    /// median of its last runs at 10 a second, and 5 if more than every tenth of them fails.
+    pub score: f64,
+    /// How long it will probably take: the median of its last 64 runs; before any, a guess from its name (`git` 200 ms;
+    /// `fetch`, `api`, `network` 500 ms; `read`, `write`, `parse` 50 ms; others 10 ms).
+    pub estimate: Duration,
+    /// The share of its last runs that succeeded, 0 to 1, the last weighing a fifth.
+    pub reliability: f64,
+    /// Its calls, those included that a saved state tells of.
+    pub total: Totals,
+    /// Its calls since this manager was made, in full; `None` without monitoring.
+    pub calls: Option<MonitorSnapshot>,
+}
+
+/// One hook's circuit.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct BreakerStatus {
+    /// The hook's name.
+    pub hook: Arc<str>,
+    /// Its event.
+    pub event: HookEvent,
+    /// The circuit.
+    pub circuit: Snapshot,
+}
+
+/// What to throw away of the cached answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Invalidate<'a> {
+    /// Everything.
+    All,
+    /// All answers of hooks that have this in their names, and of the others those that have it in the part of the
+    /// input they depend on.
+    Matching(&'a str),
+    /// All answers of hooks of this name.
+    Hook(&'a str),
+    /// All answers of hooks that bear this [tag](crate::CacheRule::tags).
+    Tag(&'a str),
+}
+
+impl HookManager {
+    /// How all of it is.
+    pub fn health(&self) -> Health {
+        health::of(self)
+    }
+
+    /// What happened so far. Allocates, and takes microseconds for each hook: not for the call path.
+    pub fn metrics(&self) -> Metrics {
+        let hooks: Vec<HookFigures> = self.runnable().map(|(entry, own)| figures(entry, own)).collect();
+        let total = hooks.iter().map(|hook| hook.total).sum();
+        Metrics {
+            total,
+            events: self.0.tallies.read(),
+            hooks,
+        }
+    }
+
+    /// What the caches of all hooks have counted, by hook.
+    pub fn cache_stats(&self) -> Vec<(Arc<str>, CacheStats)> {
+        self.runnable()
+            .filter_map(|(entry, own)| Some((Arc::clone(entry.name()), own.cache.as_ref()?.stats())))
+            .collect()
+    }
+
+    /// Throws cached answers away, and says how many there were. Loads under way of what is thrown away are not
+    /// stored.
+    pub fn invalidate(&self, what: Invalidate<'_>) -> usize {
+        let caches = self
+            .runnable()
+            .filter_map(|(entry, own)| Some((entry, own.cache.as_ref()?)));
+        let mut gone = 0;
+        for (entry, cache) in caches {
+            let tags = || {
+                entry
+                    .spec()
+                    .and_then(|spec| spec.cache.as_ref())
+                    .map(|rule| &rule.tags[..])
+            };
+            let all = match what {
+                Invalidate::All => true,
+                Invalidate::Matching(pattern) => entry.name().contains(pattern),
+                Invalidate::Hook(name) => **entry.name() == *name,
+                Invalidate::Tag(tag) => tags().unwrap_or_default().iter().any(|one| one == tag),
+            };
+            if all {
+                gone += cache.invalidate_if(|_, _| true);
+            } else if let Invalidate::Matching(pattern) = what {
+                gone += cache.invalidate_if(|key, _| contains(key.text(), pattern.as_bytes()));
+            }
+        }
+        gone
+    }
+
+    /// The circuits of all hooks.
+    pub fn breakers(&self) -> Vec<BreakerStatus> {
+        self.runnable()
+            .filter_map(|(entry, own)| {
+                Some(BreakerStatus {
+                    hook: Arc::clone(entry.name()),
+                    event: entry.event().clone(),
+                    circuit: own.breaker.as_ref()?.snapshot(),
+                })
+            })
+            .collect()
+    }
+
+    /// The circuits of the hooks of this name, one for each event that has one: to
+    /// [reset](CircuitBreaker::reset) them, to [open](CircuitBreaker::force_open) them or
+    /// [keep them closed](CircuitBreaker::disable) by hand, or to watch them.
+    pub fn breakers_of(&self, hook: &str) -> Vec<&CircuitBreaker> {
+        self.runnable()
+            .filter(|(entry, _)| **entry.name() == *hook)
+            .filter_map(|(_, own)| own.breaker.as_ref())
+            .collect()
+    }
+
+    /// Closes the circuits of the hooks of this name, and forgets their failures. How many those are; 0 if there is no
+    /// such hook.
+    pub fn reset_breaker(&self, hook: &str) -> usize {
+        self.each_breaker(Some(hook), CircuitBreaker::reset)
+    }
+
+    /// Closes all circuits and forgets their failures.
+    pub fn reset_breakers(&self) -> usize {
+        self.each_breaker(None, CircuitBreaker::reset)
+    }
+
+    /// Opens the circuits of the hooks of this name until they are reset: the hooks are not asked, and their `on_open`
+    /// says what that means.
+    pub fn force_open(&self, hook: &str) -> usize {
+        self.each_breaker(Some(hook), CircuitBreaker::force_open)
+    }
+
+    /// Keeps the circuits of the hooks of this name closed, whatever happens, until they are reset.
+    pub fn force_close(&self, hook: &str) -> usize {
+        self.each_breaker(Some(hook), CircuitBreaker::disable)
+    }
+
+    fn each_breaker(&self, hook: Option<&str>, change: impl Fn(&CircuitBreaker)) -> usize {
+        let meant = |entry: &Entry| hook.is_none_or(|hook| **entry.name() == *hook);
+        let breakers = self
+            .runnable()
+            .filter(|(entry, _)| meant(entry))
+            .filter_map(|(_, own)| own.breaker.as_ref());
+        breakers.inspect(|breaker| change(breaker)).count()
+    }
+
+    /// The connections, or worker processes, of the hooks that have any.
+    pub fn pool_stats(&self) -> Vec<(Arc<str>, PoolStats)> {
+        self.runnable()
+            .filter_map(|(entry, own)| Some((Arc::clone(entry.name()), own.pool.as_ref()?.stats())))
+            .collect()
+    }
+
+    /// What could be better: hooks that are slow, unreliable, seldom answered from the cache, or often left alone. Of one
+    /// event, or of all.
+    pub fn recommendations(&self, event: Option<&HookEvent>) -> Vec<Advice> {
+        advice::of(self, event)
+    }
+
+    /// Gives back the memory of dead cache entries, and says how everything is and what could be better.
+    pub fn optimize(&self) -> Optimization {
+        advice::optimize(self)
+    }
+
+    /// The hooks that are run here, and their stacks.
+    pub(crate) fn runnable(&self) -> impl Iterator<Item = (&Entry, &Own)> {
+        self.0
+            .entries
+            .iter()
+            .filter_map(|entry| Some((entry, entry.own()?)))
+    }
+}
+
+fn figures(entry: &Entry, own: &Own) -> HookFigures {
+    HookFigures {
+        hook: Arc::clone(entry.name()),
+        event: entry.event().clone(),
+        guard: entry.is_guard(),
+        priority: entry.priority(),
+        score: own.estimate.score(entry.priority()),
+        estimate: own.estimate.typical(),
+        reliability: own.estimate.reliability(),
+        total: own.totals(),
+        calls: own.monitor.as_ref().map(hook_monitor::MonitorHandle::snapshot),
+    }
+}
+
+fn contains(text: &[u8], pattern: &[u8]) -> bool {
+    pattern.is_empty() || text.windows(pattern.len()).any(|window| window == pattern)
+}
+
+/// More names of events than any host has; what happens under others is not counted by name.
+const EVENTS: usize = 256;
+
+/// What happened, by the names of events.
+#[derive(Debug, Default)]
+pub(crate) struct Tallies(Mutex<HashMap<HookEvent, EventFigures>>);
+
+impl Tallies {
+    pub(crate) fn add(&self, report: &EventReport) {
+        if report.results.is_empty() {
+            return;
+        }
+        let failures = report.failures().count() as u64;
+        let skipped = report
+            .results
+            .iter()
+            .filter(|result| matches!(result.ended, crate::Ended::Skipped(_)))
+            .count() as u64;
+        let mut events = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !events.contains_key(&report.event) && events.len() < EVENTS {
+            events.insert(report.event.clone(), EventFigures::default());
+        }
+        let Some(figures) = events.get_mut(&report.event) else {
+            return;
+        };
+        figures.count += 1;
+        figures.results += report.results.len() as u64;
+        figures.failures += failures;
+        figures.skipped += skipped;
+        figures.blocked += u64::from(report.is_blocked());
+        figures.time += report.took;
+    }
+
+    fn read(&self) -> Vec<(HookEvent, EventFigures)> {
+        let events = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut events: Vec<_> = events
+            .iter()
+            .map(|(event, figures)| (event.clone(), *figures))
+            .collect();
+        events.sort_by(|one, other| one.0.cmp(&other.0));
+        events
+    }
+}
+
+/// The word for a status in reports.
+pub(crate) fn word(status: Status) -> &'static str {
+    match status {
+        Status::Healthy => "healthy",
+        Status::Degraded => "degraded",
+        _ => "unhealthy",
+    }
+}
+
+impl fmt::Display for BreakerStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} ({}): {}",
+            self.hook,
+            self.event,
+            self.circuit.state.as_str()
+        )
+    }
+}

@@ -1,0 +1,172 @@
+//! The files, and how they are read and written so that nobody ever sees half of one.
+
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions},
+    io::{self, Read, Write},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant, SystemTime},
+};
+
+use rustix::fs::{FlockOperation, flock};
+
+/// More than any state; a larger file is not one.
+const LIMIT: u64 = 64 * 1024 * 1024;
+/// How long another process may hold the lock.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// A folder that is its owner's alone.
+#[derive(Debug)]
+pub(super) struct Folder {
+    path: PathBuf,
+    /// Why it is not used.
+    refused: Option<String>,
+}
+
+/// Held while the state is read and written anew.
+pub(super) struct Lock {
+    _file: File,
+}
+
+impl Folder {
+    /// Makes the folder if need be. One that others may write to is refused, and nothing in it is read or written.
+    pub(super) fn open(path: &Path) -> Result<Self, (Self, io::Error)> {
+        let usable = DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path)
+            .and_then(|()| check(path));
+        let folder = |refused| Self {
+            path: path.into(),
+            refused,
+        };
+        match usable {
+            Ok(()) => Ok(folder(None)),
+            Err(err) => Err((folder(Some(err.to_string())), err)),
+        }
+    }
+
+    pub(super) fn state(&self) -> PathBuf {
+        self.path.join("state.json")
+    }
+
+    pub(super) fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    fn usable(&self) -> io::Result<()> {
+        match &self.refused {
+            Some(why) => Err(io::Error::other(why.clone())),
+            None => Ok(()),
+        }
+    }
+
+    /// The state's text; `None` if there is none. Needs no lock, for the file is only ever replaced.
+    pub(super) fn read(&self) -> io::Result<Option<Vec<u8>>> {
+        if self.refused.is_some() {
+            return Ok(None);
+        }
+        let file = match File::open(self.state()) {
+            Ok(file) => file,
+            Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(err) => return Err(err),
+        };
+        let mut text = Vec::new();
+        file.take(LIMIT + 1).read_to_end(&mut text)?;
+        if text.len() as u64 > LIMIT {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "more than 64 MiB"));
+        }
+        Ok(Some(text))
+    }
+
+    /// Puts a file that is no state of ours out of the way, and says where.
+    pub(super) fn set_aside(&self) -> io::Result<PathBuf> {
+        self.usable()?;
+        let now = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default();
+        let aside = self.file(&format!(
+            "state.json.aside-{}-{}",
+            now.as_millis(),
+            std::process::id()
+        ));
+        fs::rename(self.state(), &aside)?;
+        Ok(aside)
+    }
+
+    /// Waits for the lock, two seconds at most.
+    pub(super) fn lock(&self) -> io::Result<Lock> {
+        self.usable()?;
+        let file = private()
+            .create(true)
+            .truncate(false)
+            .open(self.file("state.lock"))?;
+        let started = Instant::now();
+        loop {
+            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => return Ok(Lock { _file: file }),
+                Err(err) if err == rustix::io::Errno::WOULDBLOCK || err == rustix::io::Errno::INTR => {
+                    if started.elapsed() > PATIENCE {
+                        return Err(io::Error::other(
+                            "another process holds the lock for more than 2 s",
+                        ));
+                    }
+                    // Whoever saves is on a thread that may block.
+                    #[allow(clippy::disallowed_methods, reason = "a file's lock cannot be awaited")]
+                    thread::sleep(Duration::from_millis(5));
+                }
+                Err(err) => return Err(err.into()),
+            }
+        }
+    }
+
+    /// Replaces the state: after a crash at any moment there is the old one or the new one.
+    pub(super) fn write(&self, text: &[u8], _lock: &Lock) -> io::Result<()> {
+        let new = self.file("state.json.new");
+        match fs::remove_file(&new) {
+            Err(err) if err.kind() != io::ErrorKind::NotFound => return Err(err),
+            _ => {}
+        }
+        let mut file = private().create_new(true).open(&new)?;
+        file.write_all(text)?;
+        file.sync_all()?;
+        fs::rename(&new, self.state())?;
+        File::open(&self.path)?.sync_all()
+    }
+
+    /// Opens a file to write behind its end.
+    pub(super) fn append(&self, name: &str) -> io::Result<File> {
+        self.usable()?;
+        let mut options = private();
+        options.append(true).create(true).open(self.file(name))
+    }
+}
+
+/// For its owner alone, and never through a link.
+fn private() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options
+        .write(true)
+        .mode(0o600)
+        .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits() as i32);
+    options
+}
+
+fn check(path: &Path) -> io::Result<()> {
+    let meta = fs::metadata(path)?;
+    let us = rustix::process::geteuid().as_raw();
+    if meta.uid() != us {
+        return Err(io::Error::other(format!(
+            "it belongs to user {}, expected {us}",
+            meta.uid()
+        )));
+    }
+    if meta.mode() & 0o022 != 0 {
+        let mode = meta.mode() & 0o777;
+        return Err(io::Error::other(format!(
+            "others may write to it (mode {mode:o}), expected 700"
+        )));
+    }
+    Ok(())
+}

@@ -1,0 +1,108 @@
+//! `performance.jsonl`: a line for each event.
+
+use std::{fs, io, io::Write};
+
+use serde_json::json;
+
+use super::folder::Folder;
+use crate::result::{Ended, EventReport};
+
+/// A file as long as this is put aside.
+const LONG: u64 = 4 * 1024 * 1024;
+/// Files that were put aside and are kept.
+const KEPT: u32 = 3;
+/// Lines that wait to be written; more are left out, and counted.
+const WAITING: usize = 1024 * 1024;
+const NAME: &str = "performance.jsonl";
+
+#[derive(Debug)]
+pub(super) struct Log {
+    on: bool,
+    waiting: Vec<u8>,
+    left_out: u64,
+}
+
+impl Log {
+    pub(super) fn new(on: bool) -> Self {
+        Self {
+            on,
+            waiting: Vec::new(),
+            left_out: 0,
+        }
+    }
+
+    pub(super) fn add(&mut self, line: Vec<u8>) {
+        match self.on && self.waiting.len() + line.len() <= WAITING {
+            true => self.waiting.extend(line),
+            false => self.left_out += 1,
+        }
+    }
+
+    /// Writes what waits, in one piece, so that lines of several processes do not mix.
+    pub(super) fn write(&mut self, folder: &Folder) -> io::Result<()> {
+        if self.left_out > 0 && self.on {
+            let line = json!({ "left_out": self.left_out });
+            self.waiting.extend(format!("{line}\n").into_bytes());
+        }
+        if self.waiting.is_empty() {
+            return Ok(());
+        }
+        let _lock = folder.lock()?;
+        let mut file = folder.append(NAME)?;
+        if file.metadata()?.len() >= LONG {
+            drop(file);
+            rotate(folder)?;
+            file = folder.append(NAME)?;
+        }
+        file.write_all(&self.waiting)?;
+        self.waiting.clear();
+        self.left_out = 0;
+        Ok(())
+    }
+}
+
+/// The oldest goes.
+fn rotate(folder: &Folder) -> io::Result<()> {
+    for number in (1..KEPT).rev() {
+        let older = folder.file(&format!("{NAME}.{}", number + 1));
+        match fs::rename(folder.file(&format!("{NAME}.{number}")), older) {
+            Err(err) if err.kind() != io::ErrorKind::NotFound => return Err(err),
+            _ => {}
+        }
+    }
+    fs::rename(folder.file(NAME), folder.file(&format!("{NAME}.1")))
+}
+
+/// What there is to say about an event: no inputs, no outputs.
+pub(super) fn line(report: &EventReport) -> Vec<u8> {
+    let ms = |time: std::time::Duration| (time.as_secs_f64() * 1e6).round() / 1e3;
+    let results: Vec<_> = report
+        .results
+        .iter()
+        .map(|result| {
+            json!({
+                "hook": &*result.hook,
+                "outcome": match &result.ended {
+                    Ended::Answered(_) => "ok",
+                    Ended::Failed(err) => err.kind(),
+                    Ended::Skipped(_) => "skipped",
+                },
+                "decision": result.decision().as_str(),
+                "took_ms": ms(result.took),
+                "ran_ms": ms(result.ran),
+                "queued_ms": ms(result.queued),
+                "attempts": result.attempts,
+                "cached": result.cached,
+                "anomaly": result.anomaly.is_some(),
+            })
+        })
+        .collect();
+    let line = json!({
+        "at": super::millis(std::time::SystemTime::now()),
+        "event": report.event.as_str(),
+        "took_ms": ms(report.took),
+        "blocked": report.is_blocked(),
+        "results": results,
+    });
+    format!("{line}\n").into_bytes()
+}

@@ -1,0 +1,14 @@
+//! The manager with in-process hooks, in virtual time.
+
+mod answers;
+mod building;
+mod execution;
+mod failing;
+mod isolation;
+mod manage;
+mod merging;
+mod runaway;
+mod schedule;
+mod shutdown;
+mod support;
+mod time;
