@@ -8,6 +8,7 @@
 )]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod advice;
 #[cfg(feature = "layer")]
 mod call;
 #[cfg(feature = "layer")]
@@ -46,6 +47,7 @@ mod striped;
 #[cfg(feature = "layer")]
 mod tally;
 
+pub use advice::{Advice, Advisor, Rule};
 #[cfg(feature = "layer")]
 pub use call::Call;
 #[cfg(feature = "clock")]
