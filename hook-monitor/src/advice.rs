@@ -129,7 +129,10 @@ impl Advisor {
     /// Calls that were ignored or given up say nothing, as in `MonitorSnapshot::success_rate`.
     fn success(&self, source: &SourceSnapshot) -> Option<f64> {
         let calls = |outcomes| source.counters("hook_calls_total", "outcome", outcomes);
-        self.rate(calls(&["ok"]), calls(&["error", "rejected", "timeout", "panicked"]))
+        self.rate(
+            calls(&["ok"]),
+            calls(&["error", "rejected", "timeout", "panicked"]),
+        )
     }
 
     fn hits(&self, source: &SourceSnapshot) -> Option<f64> {
@@ -165,15 +168,25 @@ impl Advice {
     /// What to change.
     pub const fn change(&self) -> &'static str {
         match self.rule {
-            Rule::SlowAverage => "cache what repeats, and give each attempt a timeout; the slowest monitor says where",
-            Rule::SlowCalls => "look at what it calls; give it a timeout, or cache it if it gives the same answer again",
-            Rule::LowHitRate => "keep values for longer, make room for more of them, or leave out of the key what does \
-                                 not matter; if calls do not repeat, take the cache off",
-            Rule::ManyTrips => "what is behind it keeps failing: mend that first, then let it rest for longer, or let the \
-                                circuit tolerate more",
+            Rule::SlowAverage => {
+                "cache what repeats, and give each attempt a timeout; the slowest monitor says where"
+            }
+            Rule::SlowCalls => {
+                "look at what it calls; give it a timeout, or cache it if it gives the same answer again"
+            }
+            Rule::LowHitRate => {
+                "keep values for longer, make room for more of them, or leave out of the key what does \
+                                 not matter; if calls do not repeat, take the cache off"
+            }
+            Rule::ManyTrips => {
+                "what is behind it keeps failing: mend that first, then let it rest for longer, or let the \
+                                circuit tolerate more"
+            }
             Rule::MuchMemory => "lower the capacity of caches and the limits of pools and queues",
-            Rule::LowSuccess => "look at how the calls end, by outcome; retry what fails for a moment, and refuse early \
-                                 what fails for long",
+            Rule::LowSuccess => {
+                "look at how the calls end, by outcome; retry what fails for a moment, and refuse early \
+                                 what fails for long"
+            }
         }
     }
 }

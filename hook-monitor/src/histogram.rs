@@ -239,7 +239,11 @@ impl HistogramSnapshot {
         let filled = self.buckets.iter().enumerate().filter(|(_, n)| **n > 0);
         filled.map(|(index, n)| {
             let low = index.checked_sub(1).map_or(0, |below| upper_edge(below) + 1);
-            (Duration::from_nanos(low), Duration::from_nanos(upper_edge(index)), *n)
+            (
+                Duration::from_nanos(low),
+                Duration::from_nanos(upper_edge(index)),
+                *n,
+            )
         })
     }
 

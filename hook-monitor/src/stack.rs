@@ -373,7 +373,13 @@ impl SourceSnapshot {
         self.figures
             .iter()
             .filter(|figure| figure.name == name && figure.labels.iter().any(is_of))
-            .map(|figure| if let Value::Counter(n) = figure.value { n } else { 0 })
+            .map(|figure| {
+                if let Value::Counter(n) = figure.value {
+                    n
+                } else {
+                    0
+                }
+            })
             .sum()
     }
 

@@ -51,10 +51,18 @@ fn calls(n: u32, took: Duration) -> Figures {
     }
 }
 
-fn counts(layer: &'static str, name: &'static str, key: &'static str, counts: &[(&'static str, u64)]) -> Figures {
+fn counts(
+    layer: &'static str,
+    name: &'static str,
+    key: &'static str,
+    counts: &[(&'static str, u64)],
+) -> Figures {
     Figures {
         layer,
-        counters: counts.iter().map(|(value, n)| (name, (key, *value), *n)).collect(),
+        counters: counts
+            .iter()
+            .map(|(value, n)| (name, (key, *value), *n))
+            .collect(),
         ..Figures::default()
     }
 }
@@ -78,7 +86,10 @@ fn calls_that_do_not_succeed_are_told_and_those_that_say_nothing_do_not_count() 
     let of = |counted: &[_]| advice(counts("monitor", "hook_calls_total", "outcome", counted));
     assert_eq!(of(&[("ok", 8), ("error", 2)]), []);
     assert_eq!(of(&[("ok", 79), ("error", 21)]), [(Rule::LowSuccess, 0.79)]);
-    assert_eq!(of(&[("ok", 5), ("rejected", 2), ("timeout", 2), ("panicked", 1)]), [(Rule::LowSuccess, 0.5)]);
+    assert_eq!(
+        of(&[("ok", 5), ("rejected", 2), ("timeout", 2), ("panicked", 1)]),
+        [(Rule::LowSuccess, 0.5)]
+    );
     assert_eq!(of(&[("ok", 10), ("cancelled", 90), ("ignored", 90)]), []);
     assert_eq!(of(&[("error", 9)]), []);
     assert_eq!(of(&[]), []);
@@ -88,8 +99,14 @@ fn calls_that_do_not_succeed_are_told_and_those_that_say_nothing_do_not_count() 
 fn a_cache_that_does_not_help_is_told() {
     let of = |counted: &[_]| advice(counts("cache", "hook_cache_gets_total", "result", counted));
     assert_eq!(of(&[("hit", 3), ("miss", 7)]), []);
-    assert_eq!(of(&[("hit", 29), ("miss", 71), ("bypass", 1_000)]), [(Rule::LowHitRate, 0.29)]);
-    assert_eq!(of(&[("coalesced", 1), ("stale", 1), ("negative", 1), ("miss", 7)]), []);
+    assert_eq!(
+        of(&[("hit", 29), ("miss", 71), ("bypass", 1_000)]),
+        [(Rule::LowHitRate, 0.29)]
+    );
+    assert_eq!(
+        of(&[("coalesced", 1), ("stale", 1), ("negative", 1), ("miss", 7)]),
+        []
+    );
     assert_eq!(of(&[("miss", 9)]), []);
 }
 
@@ -120,6 +137,9 @@ fn advice_says_whose_figure_it_is_and_what_to_change() {
     monitor.register(calls(10, Duration::from_millis(750))).unwrap();
     let found = Advisor::default().advise(&monitor.snapshot());
     let text: Vec<_> = found.iter().map(ToString::to_string).collect();
-    assert!(text[0].starts_with("calls take 750 ms on average, more than 500 ms; cache"), "{text:?}");
+    assert!(
+        text[0].starts_with("calls take 750 ms on average, more than 500 ms; cache"),
+        "{text:?}"
+    );
     assert!(text[1].starts_with("monitor \"it\": calls take 750 ms on average, more than 200 ms; look"));
 }

@@ -61,22 +61,40 @@ fn the_reader_is_strict() {
         ("# TYPE x counter\ny 1\n", "outside its family"),
         ("# TYPE x counter\nx -1\n", "counts nothing"),
         ("# TYPE x counter\nx 1\nx 2\n", "series is there twice"),
-        ("# TYPE x gauge\nx{a=\"1\",b=\"2\"} 1\nx{b=\"2\",a=\"1\"} 1\n", "series is there twice"),
+        (
+            "# TYPE x gauge\nx{a=\"1\",b=\"2\"} 1\nx{b=\"2\",a=\"1\"} 1\n",
+            "series is there twice",
+        ),
         ("# TYPE x gauge\nx{a=\"1\",a=\"1\"} 1\n", "label a is there twice"),
         ("# TYPE x gauge\nx{a=\"\\q\"} 1\n", "escape"),
         ("# TYPE x gauge\nx{__name__=\"y\"} 1\n", "name of a label"),
         ("# TYPE x gauge\nx inf\n", "no number"),
         ("# TYPE x gauge\nx  1\n", "no number"),
-        ("# TYPE x histogram\nx_bucket{le=\"1\"} 1\nx_sum 1\nx_count 1\n", "+Inf"),
-        ("# TYPE x histogram\nx_bucket{le=\"1\"} 2\nx_bucket{le=\"+Inf\"} 1\nx_sum 1\nx_count 1\n", "ascend"),
-        ("# TYPE x histogram\nx_bucket{le=\"+Inf\"} 1\nx_sum NaN\nx_count 1\n", "finite"),
-        ("# TYPE x histogram\nx_bucket{le=\"+Inf\"} 1\nx_sum 1\nx_count 2\n", "+Inf"),
+        (
+            "# TYPE x histogram\nx_bucket{le=\"1\"} 1\nx_sum 1\nx_count 1\n",
+            "+Inf",
+        ),
+        (
+            "# TYPE x histogram\nx_bucket{le=\"1\"} 2\nx_bucket{le=\"+Inf\"} 1\nx_sum 1\nx_count 1\n",
+            "ascend",
+        ),
+        (
+            "# TYPE x histogram\nx_bucket{le=\"+Inf\"} 1\nx_sum NaN\nx_count 1\n",
+            "finite",
+        ),
+        (
+            "# TYPE x histogram\nx_bucket{le=\"+Inf\"} 1\nx_sum 1\nx_count 2\n",
+            "+Inf",
+        ),
     ] {
         let why = Scrape::parse(text).expect_err(text);
         assert!(why.contains(wrong), "{text}: {why}");
     }
     let fine = "# HELP x y z\n# TYPE x gauge\nx{a=\"\\\\ \\\" \\n }\"} 1e3\n";
-    assert_eq!(Scrape::parse(fine).unwrap().get("x", &[("a", "\\ \" \n }")]), Some(1000.0));
+    assert_eq!(
+        Scrape::parse(fine).unwrap().get("x", &[("a", "\\ \" \n }")]),
+        Some(1000.0)
+    );
 }
 
 #[test]
@@ -84,14 +102,25 @@ fn every_series_is_in_the_first_scrape_with_help_and_type() {
     let monitor = Monitor::new();
     monitor.register(CallMonitor::new("api").handle()).unwrap();
     let seen = parsed(&Exporter::new(&monitor));
-    for outcome in ["ok", "error", "ignored", "rejected", "timeout", "cancelled", "panicked"] {
+    for outcome in [
+        "ok",
+        "error",
+        "ignored",
+        "rejected",
+        "timeout",
+        "cancelled",
+        "panicked",
+    ] {
         let labels = [("layer", "monitor"), ("name", "api"), ("outcome", outcome)];
         assert_eq!(seen.get("hook_calls_total", &labels), Some(0.0), "{outcome}");
     }
     assert_eq!(seen.get("hook_calls_in_flight", &[]), Some(0.0));
     assert_eq!(seen.get("hook_call_duration_seconds_count", &[]), Some(0.0));
     assert_eq!(seen.get("hook_monitor_label_overflow_total", &[]), Some(0.0));
-    assert_eq!(seen.get("hook_monitor_invalid_samples_total", &[("reason", "value")]), Some(0.0));
+    assert_eq!(
+        seen.get("hook_monitor_invalid_samples_total", &[("reason", "value")]),
+        Some(0.0)
+    );
     for (name, family) in &seen.families {
         let known = CATALOG.iter().find(|known| known.name == name).expect(name);
         assert_eq!(family.help.as_deref(), Some(known.help));
@@ -121,10 +150,16 @@ async fn a_histogram_is_one_with_buckets_and_not_a_summary_and_its_sum_is_right(
         // Each round is told once, however often it is asked.
         parsed(&exporter);
         let seen = parsed(&exporter);
-        let count = |le: &str| seen.get("hook_call_duration_seconds_bucket", &[("le", le)]).unwrap();
+        let count = |le: &str| {
+            seen.get("hook_call_duration_seconds_bucket", &[("le", le)])
+                .unwrap()
+        };
         let n = round as f64;
         assert_eq!([count("0.001"), count("0.005"), count("0.05")], [0.0, n, 2.0 * n]);
-        assert_eq!([count("0.25"), count("0.5"), count("+Inf")], [2.0 * n, 5.0 * n, 5.0 * n]);
+        assert_eq!(
+            [count("0.25"), count("0.5"), count("+Inf")],
+            [2.0 * n, 5.0 * n, 5.0 * n]
+        );
         let told = seen.get("hook_call_duration_seconds_sum", &[]).unwrap();
         assert!((told / sum - 1.0).abs() < 0.01, "{told} of {sum}");
     }
@@ -156,7 +191,9 @@ fn a_recorder_that_is_installed_late_has_lost_nothing_and_another_is_told_all() 
 fn a_counter_that_goes_back_stays_and_does_not_wrap() {
     let count = Arc::new(AtomicU64::new(10));
     let told = Arc::clone(&count);
-    let exporter = Exporter::new(&tells("x", move |into| into.counter("hook_told_total", &[], told.load(Relaxed))));
+    let exporter = Exporter::new(&tells("x", move |into| {
+        into.counter("hook_told_total", &[], told.load(Relaxed))
+    }));
     for (value, expected) in [(10, 10.0), (5, 10.0), (u64::MAX, u64::MAX as f64)] {
         count.store(value, Relaxed);
         assert_eq!(parsed(&exporter).get("hook_told_total", &[]), Some(expected));
@@ -180,13 +217,18 @@ fn what_is_no_number_is_dropped_and_counted_and_no_sum_is_nan_for_ever() {
     assert_eq!(seen.get("hook_told_nan", &[]), None);
     assert_eq!(seen.get("hook_told_level", &[]), Some(1.0));
     assert_eq!(seen.get("hook_told_seconds_count", &[]), Some(2.0));
-    let invalid = |seen: &Scrape, reason| seen.get("hook_monitor_invalid_samples_total", &[("reason", reason)]);
+    let invalid =
+        |seen: &Scrape, reason| seen.get("hook_monitor_invalid_samples_total", &[("reason", reason)]);
     assert_eq!(invalid(&seen, "value"), Some(2.0));
     assert_eq!(invalid(&seen, "duration"), Some(3.0));
     // A year is what an absurd one counts for in the sum.
     let sum = seen.get("hook_told_seconds_sum", &[]).unwrap();
     assert!(sum.is_finite() && sum > 0.0, "{sum}");
-    assert_eq!(invalid(&parsed(&exporter), "duration"), Some(3.0), "counted again");
+    assert_eq!(
+        invalid(&parsed(&exporter), "duration"),
+        Some(3.0),
+        "counted again"
+    );
 }
 
 #[test]
@@ -202,9 +244,17 @@ fn names_that_would_be_rewritten_or_taken_and_kinds_that_clash_are_left_out() {
     let seen = parsed(&exporter);
     assert_eq!(seen.get("cache_requests_by_route", &[]), Some(2.0));
     assert_eq!(seen.get("hook_told_dual", &[]), Some(1.0));
-    assert!(!seen.families.contains_key("hook_told_total") && !seen.families.contains_key("hook_calls_total"));
-    let invalid = |reason| seen.get("hook_monitor_invalid_samples_total", &[("reason", reason)]).unwrap();
-    assert_eq!([invalid("name"), invalid("label"), invalid("kind")], [1.0, 1.0, 2.0]);
+    assert!(
+        !seen.families.contains_key("hook_told_total") && !seen.families.contains_key("hook_calls_total")
+    );
+    let invalid = |reason| {
+        seen.get("hook_monitor_invalid_samples_total", &[("reason", reason)])
+            .unwrap()
+    };
+    assert_eq!(
+        [invalid("name"), invalid("label"), invalid("kind")],
+        [1.0, 1.0, 2.0]
+    );
 }
 
 #[test]
@@ -218,7 +268,9 @@ fn hostile_names_are_escaped() {
 
 #[test]
 fn a_hundred_thousand_hostile_labels_are_a_few_series_and_an_other_that_has_the_rest() {
-    let labels: Vec<&'static str> = (0..100_000).map(|n| &*Box::leak(format!("user {n}").into_boxed_str())).collect();
+    let labels: Vec<&'static str> = (0..100_000)
+        .map(|n| &*Box::leak(format!("user {n}").into_boxed_str()))
+        .collect();
     let exporter = Exporter::new(&tells("x", move |into| {
         for label in &labels {
             into.counter("hook_told_total", &[("user", *label)], 1);
@@ -251,7 +303,9 @@ fn sources_without_room_count_as_overflow() {
 
 #[test]
 fn other_gauges_and_histograms_are_sums_of_this_moment() {
-    let labels: Vec<&'static str> = (0..70).map(|n| &*Box::leak(format!("{n}").into_boxed_str())).collect();
+    let labels: Vec<&'static str> = (0..70)
+        .map(|n| &*Box::leak(format!("{n}").into_boxed_str()))
+        .collect();
     let one = Histogram::new();
     one.record(Duration::from_millis(10));
     let exporter = Exporter::new(&tells("x", move |into| {
@@ -264,7 +318,10 @@ fn other_gauges_and_histograms_are_sums_of_this_moment() {
     for _ in 0..2 {
         let seen = parsed(&exporter);
         assert_eq!(seen.get("hook_told_level", &[("user", "other")]), Some(12.0));
-        assert_eq!(seen.get("hook_told_seconds_count", &[("user", "other")]), Some(6.0));
+        assert_eq!(
+            seen.get("hook_told_seconds_count", &[("user", "other")]),
+            Some(6.0)
+        );
     }
 }
 
@@ -278,7 +335,10 @@ fn a_source_that_panics_does_not_take_the_scrape_with_it() {
     let exporter = Exporter::new(&monitor);
     let seen = catch_unwind(AssertUnwindSafe(|| parsed(&exporter))).expect("no panic");
     assert_eq!(seen.get("hook_calls_in_flight", &[("name", "good")]), Some(0.0));
-    assert_eq!(seen.get("hook_monitor_invalid_samples_total", &[("reason", "panic")]), Some(1.0));
+    assert_eq!(
+        seen.get("hook_monitor_invalid_samples_total", &[("reason", "panic")]),
+        Some(1.0)
+    );
 }
 
 #[test]
@@ -288,13 +348,17 @@ fn sources_that_come_and_go_are_followed() {
     let (one, two) = (CallMonitor::new("one"), CallMonitor::new("two"));
     monitor.register(one.handle()).unwrap();
     one.start().finish_as(Ending::Rejected);
-    let refused = |seen: &Scrape, name| seen.get("hook_calls_total", &[("name", name), ("outcome", "rejected")]);
+    let refused =
+        |seen: &Scrape, name| seen.get("hook_calls_total", &[("name", name), ("outcome", "rejected")]);
     assert_eq!(refused(&parsed(&exporter), "one"), Some(1.0));
     monitor.register(two.handle()).unwrap();
     let gone = monitor.remove("monitor", "one");
     one.start().finish_as(Ending::Rejected);
     let seen = parsed(&exporter);
-    assert_eq!((refused(&seen, "one"), refused(&seen, "two")), (Some(1.0), Some(0.0)));
+    assert_eq!(
+        (refused(&seen, "one"), refused(&seen, "two")),
+        (Some(1.0), Some(0.0))
+    );
     monitor.register_shared(gone.unwrap()).unwrap();
     assert_eq!(refused(&parsed(&exporter), "one"), Some(2.0));
 }

@@ -162,7 +162,11 @@ impl<'a> Feed<'a> {
             .into_iter()
             .map(|(key, value)| metrics::Label::new(key, value.to_owned()))
             .collect();
-        all.extend(labels.iter().map(|(key, value)| metrics::Label::from_static_parts(key, value)));
+        all.extend(
+            labels
+                .iter()
+                .map(|(key, value)| metrics::Label::from_static_parts(key, value)),
+        );
         let key = Key::from_parts(name, all);
         let nothing = || Box::new(HistogramSnapshot::empty());
         let handle = match kind {
@@ -265,7 +269,11 @@ fn pass_on(histogram: &Histogram, told: &mut HistogramSnapshot, now: &HistogramS
         .ranges()
         .map(|(low, high, n)| middle(low, high) * n as f64)
         .sum();
-    let scale = if guessed > 0.0 { news.sum().as_secs_f64() / guessed } else { 1.0 };
+    let scale = if guessed > 0.0 {
+        news.sum().as_secs_f64() / guessed
+    } else {
+        1.0
+    };
     let mut left = SAMPLES;
     let mut passed = HistogramSnapshot::empty();
     for (low, high, n) in news.ranges() {

@@ -107,7 +107,9 @@ impl Scrape {
     /// The sample of that name with these labels among others, if there is exactly one.
     pub(crate) fn get(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
         let has = |all: &Labels, (key, value): &(&str, &str)| all.iter().any(|(k, v)| k == key && v == value);
-        let mut found = self.samples(name).filter(|(all, _)| labels.iter().all(|label| has(all, label)));
+        let mut found = self
+            .samples(name)
+            .filter(|(all, _)| labels.iter().all(|label| has(all, label)));
         let only = found.next()?.1;
         found.next().is_none().then_some(only)
     }
@@ -146,7 +148,11 @@ fn histogram(name: &str, family: &Family) -> Result<(), String> {
     }
     let part = |suffix: &str, labels: &Labels| {
         let key = (format!("{name}{suffix}"), labels.clone());
-        family.samples.get(&key).copied().ok_or_else(|| format!("{name}: no {suffix} for {labels:?}"))
+        family
+            .samples
+            .get(&key)
+            .copied()
+            .ok_or_else(|| format!("{name}: no {suffix} for {labels:?}"))
     };
     for (labels, buckets) in &mut buckets {
         buckets.sort_by(|one, other| one.0.total_cmp(&other.0));
@@ -161,7 +167,11 @@ fn histogram(name: &str, family: &Family) -> Result<(), String> {
             return Err(format!("{name}{labels:?}: the sum is not finite"));
         }
     }
-    let series = family.samples.keys().filter(|(sample, _)| sample.ends_with("_count")).count();
+    let series = family
+        .samples
+        .keys()
+        .filter(|(sample, _)| sample.ends_with("_count"))
+        .count();
     if series != buckets.len() {
         return Err(format!("{name}: a histogram without buckets"));
     }
