@@ -51,7 +51,7 @@ fn queries(json: &serde_json::Value, into: &mut Vec<String>) {
             for (key, value) in fields {
                 match value {
                     serde_json::Value::String(text) if key == "expr" || key == "query" => {
-                        into.push(text.clone())
+                        into.push(text.clone());
                     }
                     _ => queries(value, into),
                 }

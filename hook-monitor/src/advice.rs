@@ -89,7 +89,7 @@ impl Advisor {
             .sources
             .iter()
             .filter_map(latency)
-            .fold(HistogramSnapshot::empty(), |all, latency| all.merged(latency));
+            .fold(HistogramSnapshot::empty(), HistogramSnapshot::merged);
         let stack = self
             .mean(&all, self.average)
             .map(|(figure, limit)| Advice::of_stack(Rule::SlowAverage, figure, limit));
