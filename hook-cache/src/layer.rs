@@ -137,9 +137,9 @@ where
     ///
     /// ```
     /// use hook_cache::CacheLayer;
-    /// use http::{Method, Request};
+    /// use axum::{extract::Request, http::Method};
     ///
-    /// let layer = CacheLayer::<String, u16, _>::keyed_by(|req: &Request<Vec<u8>>| Some(req.uri().to_string()))
+    /// let layer = CacheLayer::<String, u16, _>::keyed_by(|req: &Request| Some(req.uri().to_string()))
     ///     .store_if_noted(|req| req.method().clone(), |method, status| method == Method::GET && *status == 200);
     /// # drop(layer);
     /// ```

@@ -6,7 +6,7 @@ use std::{
 
 /// Every octave of nanoseconds is cut into this many buckets, so a bucket is at most 1/8 wide.
 const PER_OCTAVE: usize = 8;
-const BUCKETS: usize = (64 - 2) * PER_OCTAVE;
+pub(crate) const BUCKETS: usize = (64 - 2) * PER_OCTAVE;
 /// The most that one value adds to the sum, in nanoseconds: a year.
 const SUMMED: u64 = 365 * 24 * 60 * 60 * 1_000_000_000;
 
@@ -103,7 +103,7 @@ impl Histogram {
 
 /// Bucket of a value: below eight nanoseconds the value itself, then octave and three bits below it.
 #[inline]
-fn bucket(nanos: u64) -> usize {
+pub(crate) fn bucket(nanos: u64) -> usize {
     if nanos < PER_OCTAVE as u64 {
         return nanos as usize;
     }
@@ -113,7 +113,7 @@ fn bucket(nanos: u64) -> usize {
 }
 
 /// The largest value that falls into a bucket, the inverse of [`bucket`].
-fn upper_edge(bucket: usize) -> u64 {
+pub(crate) fn upper_edge(bucket: usize) -> u64 {
     if bucket < PER_OCTAVE {
         return bucket as u64;
     }
@@ -148,6 +148,12 @@ pub struct HistogramSnapshot {
 }
 
 impl HistogramSnapshot {
+    /// How many values each bucket holds.
+    #[cfg(feature = "anomaly")]
+    pub(crate) fn counts(&self) -> &[u64] {
+        &self.buckets
+    }
+
     /// One that holds nothing.
     pub fn empty() -> Self {
         Self {

@@ -9,6 +9,8 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod advice;
+#[cfg(feature = "anomaly")]
+pub mod anomaly;
 #[cfg(feature = "layer")]
 mod call;
 #[cfg(feature = "layer")]

@@ -192,6 +192,49 @@ async fn what_may_be_stored_and_what_not() {
             &[],
             false,
         ),
+        (
+            "1.2.2: a number too large is as large as can be",
+            &[("cache-control", "max-age=99999999999999999999999")],
+            &[],
+            true,
+        ),
+        (
+            "1.2.2: a number is digits",
+            &[("cache-control", "max-age=+60")],
+            &[],
+            false,
+        ),
+        (
+            "4.2.3: an age too large",
+            &[FRESH, ("age", "99999999999999999999999")],
+            &[],
+            false,
+        ),
+        (
+            "5.2: a quote that is escaped ends nothing",
+            &[("cache-control", "max-age=60, x=\"\\\"\", private, y=\"\\\"\"")],
+            &[],
+            false,
+        ),
+        (
+            "5.2: a quote that never ends may hide anything",
+            &[("cache-control", "max-age=60, x=\"a, private")],
+            &[],
+            false,
+        ),
+        (
+            "safe: a host with a path in it",
+            &[FRESH],
+            &[("host", "a.example/b")],
+            false,
+        ),
+        (
+            "safe: two hosts",
+            &[FRESH],
+            &[("host", "a.example"), ("host", "b.example")],
+            false,
+        ),
+        ("3.2: a host", &[FRESH], &[("host", "a.example:8080")], true),
         ("5.3: Expires: 0", &[("expires", "0")], &[], false),
     ];
     for (case, response, request, stored) in cases {
@@ -410,4 +453,42 @@ async fn a_path_alone_is_invalidated_on_every_host_and_with_a_host_on_that_one()
         handle.invalidate(uri);
         assert_eq!([ask(hosts[0]).await, ask(hosts[1]).await], expected, "{uri}");
     }
+}
+
+/// A request for `victim/x` and one that says `Host: victim/x` must not meet, nor may one host speak for another.
+#[tokio::test(start_paused = true)]
+async fn nobody_stores_a_response_for_another_host() {
+    let origin = origin(HttpCacheLayer::new(), &[("cache-control", "max-age=60")]);
+    for (uri, host) in [
+        ("/y", "victim.example/x"),
+        ("http://victim.example/x/y", "evil.example"),
+        ("/x/y", "victim.example, evil.example"),
+    ] {
+        assert_eq!(
+            origin.ask("GET", uri, &[("host", host)]).await.x_cache,
+            "bypass",
+            "{uri}"
+        );
+    }
+    let victim = origin.ask("GET", "/x/y", &[("host", "victim.example")]).await;
+    assert_eq!(
+        (victim.x_cache.as_str(), victim.body.as_str()),
+        ("miss", "body 4")
+    );
+    let same = origin
+        .ask("GET", "http://VICTIM.example/x/y", &[("host", "victim.example")])
+        .await;
+    assert_eq!(same.x_cache, "hit");
+}
+
+#[tokio::test(start_paused = true)]
+async fn thirty_thousand_uris_keep_to_the_capacity() {
+    let layer = HttpCacheLayer::new().capacity_bytes(1 << 20);
+    let handle = layer.handle();
+    let origin = origin(layer, &[("cache-control", "max-age=60")]);
+    for n in 0..30_000 {
+        origin.ask("GET", &format!("/{n}"), &[]).await;
+    }
+    let stats = handle.stats();
+    assert!(stats.weight <= 1 << 20 && stats.entries < 2_000, "{stats:?}");
 }
