@@ -42,9 +42,7 @@ fn publish(suite: &mut Suite) {
         .map(|n| std::sync::Arc::new(Busy(format!("source {n}"), Histogram::new())))
         .collect();
     for source in &sources {
-        monitor
-            .register_shared(source.clone())
-            .expect("room for fifty");
+        monitor.register_shared(source.clone()).expect("room for fifty");
     }
     let recorder = prometheus::builder().build_recorder();
     let handle = recorder.handle();

@@ -158,7 +158,7 @@ impl<'a> Feed<'a> {
             return None;
         }
         describe(self.recorder, kind, name);
-        let mut all: Vec<metrics::Label> = rules::identity(name, self.layer, self.name)
+        let mut all: Vec<metrics::Label> = rules::identity(name, labels, self.layer, self.name)
             .into_iter()
             .map(|(key, value)| metrics::Label::new(key, value.to_owned()))
             .collect();

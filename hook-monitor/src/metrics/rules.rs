@@ -46,26 +46,29 @@ impl Nonsense {
     }
 }
 
-/// Labels that tell whose figure `metric` is. Where the metric's name says the layer already, the label does not.
-pub(super) fn identity<'a>(metric: &str, layer: &'a str, name: &'a str) -> Vec<(&'static str, &'a str)> {
+/// Labels that tell whose figure `metric` is, beside its own. Where the metric's name says the layer already, the label
+/// does not; what has a word of its own for its name, and does not say it itself, is given that.
+pub(super) fn identity<'a>(
+    metric: &str,
+    labels: &[Label],
+    layer: &'a str,
+    name: &'a str,
+) -> Vec<(&'static str, &'a str)> {
     let is_of_layer = metric
         .strip_prefix("hook_")
         .and_then(|rest| rest.strip_prefix(layer))
         .is_some_and(|rest| rest.starts_with('_'));
-    if metric.starts_with("process_") {
+    let own = match metric {
         // Standard names of which there is one a process.
-        Vec::new()
-    } else if metric.starts_with("hook_health_check_") {
-        vec![("check", name)]
-    } else if metric.starts_with("hook_health_") {
-        vec![("component", name)]
-    } else if metric.starts_with("hook_anomaly_") || metric.starts_with("hook_baseline_") {
-        vec![("target", name)]
-    } else if is_of_layer {
-        vec![("name", name)]
-    } else {
-        vec![("layer", layer), ("name", name)]
-    }
+        _ if metric.starts_with("process_") => return Vec::new(),
+        _ if metric.starts_with("hook_health_check_") => "check",
+        _ if metric.starts_with("hook_health_") => "component",
+        _ if metric.starts_with("hook_anomaly_") || metric.starts_with("hook_baseline_") => "target",
+        _ if is_of_layer => "name",
+        _ => return vec![("layer", layer), ("name", name)],
+    };
+    let is_said = labels.iter().any(|(key, _)| *key == own);
+    vec![(if is_said { "name" } else { own }, name)]
 }
 
 pub(super) fn check(metric: &str, labels: &[Label]) -> Result<(), Nonsense> {
@@ -73,8 +76,7 @@ pub(super) fn check(metric: &str, labels: &[Label]) -> Result<(), Nonsense> {
         return Err(Nonsense::Name);
     }
     for (place, (key, _)) in labels.iter().enumerate() {
-        let is_reserved = key.starts_with("__")
-            || ["layer", "name", "check", "component", "target", "le", "quantile"].contains(key);
+        let is_reserved = key.starts_with("__") || ["layer", "name", "le"].contains(key);
         let is_twice = labels[..place].iter().any(|(other, _)| other == key);
         if !is_name(key, false) || is_reserved || is_twice {
             return Err(Nonsense::Label);
@@ -104,8 +106,15 @@ mod tests {
             ("hook_anomaly_active", &[("target", "db")]),
             ("hook_baseline_seconds", &[("target", "db")]),
         ] {
-            assert_eq!(identity(metric, "pool", "db"), labels, "{metric}");
+            assert_eq!(identity(metric, &[], "pool", "db"), labels, "{metric}");
         }
+    }
+
+    #[test]
+    fn a_source_that_says_of_whom_it_speaks_is_told_by_its_name() {
+        let said = identity("hook_anomaly_active", &[("target", "db")], "anomaly", "watch");
+        assert_eq!(said, [("name", "watch")]);
+        assert_eq!(check("hook_baseline_seconds", &[("quantile", "0.5")]), Ok(()));
     }
 
     #[test]
