@@ -192,7 +192,7 @@ fn a_counter_that_goes_back_stays_and_does_not_wrap() {
     let count = Arc::new(AtomicU64::new(10));
     let told = Arc::clone(&count);
     let exporter = Exporter::new(&tells("x", move |into| {
-        into.counter("hook_told_total", &[], told.load(Relaxed))
+        into.counter("hook_told_total", &[], told.load(Relaxed));
     }));
     for (value, expected) in [(10, 10.0), (5, 10.0), (u64::MAX, u64::MAX as f64)] {
         count.store(value, Relaxed);
