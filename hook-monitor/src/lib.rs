@@ -33,6 +33,8 @@ mod monitor;
 mod on_reject;
 mod outcome;
 mod rejected;
+#[cfg(feature = "resources")]
+pub mod resources;
 #[cfg(feature = "serde")]
 mod serialise;
 #[cfg(feature = "layer")]
