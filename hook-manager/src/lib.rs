@@ -14,6 +14,7 @@ pub mod event;
 mod execute;
 pub mod hook;
 pub mod host;
+mod http;
 mod in_process;
 mod json;
 pub mod layers;
@@ -34,6 +35,7 @@ mod slots;
 pub mod source;
 mod stack;
 mod state;
+mod worker;
 
 pub use self::{
     builder::HookManagerBuilder,
@@ -45,8 +47,8 @@ pub use self::{
     event::HookEvent,
     execute::Execution,
     hook::{
-        CacheKey, CacheRule, Handler, HookSpec, IfDependencyFails, OnFailure, OnOpen, Origin, Priority,
-        Schedule,
+        CacheKey, CacheRule, Handler, HookSpec, Http, IfDependencyFails, OnFailure, OnOpen, Origin, Priority,
+        Schedule, Worker,
     },
     manage::{
         Advice, BreakerStatus, Check, EventFigures, Health, HookFigures, Invalidate, Metrics, Optimization,
