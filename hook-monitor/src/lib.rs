@@ -38,6 +38,8 @@ mod outcome;
 #[cfg(feature = "prometheus")]
 pub mod prometheus;
 mod rejected;
+#[cfg(feature = "resources")]
+pub mod resources;
 #[cfg(feature = "serde")]
 mod serialise;
 #[cfg(feature = "layer")]
