@@ -132,6 +132,7 @@ where
             .name(Arc::clone(&name))
             .ttl(ttl(&name, rule, config))
             .capacity(config.cache_capacity)
+            .stale_if_error(rule.stale_if_error.unwrap_or_default())
     });
     let retry = (spec.idempotent && config.retries > 0).then(|| {
         let policy = RetryPolicy::new()
