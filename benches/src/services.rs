@@ -62,8 +62,9 @@ impl Service<u64> for Down {
     }
 }
 
-/// Runs a future that needs nobody else to make progress, with as little around it as there can be.
-#[inline]
+/// Runs a future that needs nobody else to make progress, with as little around it as there can be: always inline, as an
+/// `await` is. Else a future that was just written is moved to another frame, which costs more than a layer does.
+#[inline(always)]
 pub fn drive<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
     let mut cx = Context::from_waker(Waker::noop());
@@ -74,13 +75,18 @@ pub fn drive<F: Future>(future: F) -> F::Output {
     }
 }
 
-/// One call as a caller makes it: readiness, then the call.
-#[inline]
+/// One call as a caller makes it: readiness, then the call. By hand, because an `async` block of its own is a state
+/// machine of its own, whose cost would be on both sides of every comparison.
+#[inline(always)]
 pub fn call<S: Service<Req>, Req>(service: &mut S, req: Req) -> Result<S::Response, S::Error> {
-    drive(async {
-        futures::future::poll_fn(|cx| service.poll_ready(cx)).await?;
-        service.call(req).await
-    })
+    let mut cx = Context::from_waker(Waker::noop());
+    loop {
+        if let Poll::Ready(ready) = service.poll_ready(&mut cx) {
+            ready?;
+            break;
+        }
+    }
+    drive(service.call(req))
 }
 
 /// Calls of a service in a row, timed: one side of a [pair](crate::side_by_side).

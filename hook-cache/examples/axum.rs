@@ -87,7 +87,7 @@ async fn main() -> std::io::Result<()> {
     let cache = CacheLayer::keyed_by(key)
         .ttl(Duration::from_secs(30))
         .capacity(10_000)
-        .store_if(|_: &String, reply: &Reply| reply.status.is_success())
+        .store_if_key(|_, reply: &Reply| reply.status.is_success())
         .name("reports");
     let handle = cache.handle();
     let reports = ServiceBuilder::new()

@@ -30,6 +30,8 @@ pub(crate) struct Expiry {
     pub(crate) revalidate: Duration,
     /// For how long after its `ttl` an entry is served in the place of an error.
     pub(crate) if_error: Duration,
+    /// For how long after its `ttl` an entry is kept to be asked about, and not served.
+    pub(crate) keep: Duration,
     /// For how long errors are remembered.
     pub(crate) negative: Duration,
     /// How long after a failure a stale entry is not loaded again.
@@ -55,6 +57,7 @@ impl<K, V> Default for Config<K, V> {
                 jitter: 0.0,
                 revalidate: Duration::ZERO,
                 if_error: Duration::ZERO,
+                keep: Duration::ZERO,
                 negative: Duration::ZERO,
                 backoff: Duration::from_secs(1),
             },

@@ -18,9 +18,9 @@ pub(crate) enum Errand<K: Eq, V> {
 
 impl<K: Hash + Eq, V: Clone> Errand<K, V> {
     /// Stores and shares what came of the load. What its caller is given is in the answer.
-    pub(crate) fn finish<O, E>(self, owner: &O, result: Result<V, E>) -> Result<V, E>
+    pub(crate) fn finish<O, E, N>(self, owner: &O, note: &N, result: Result<V, E>) -> Result<V, E>
     where
-        O: Owner<K, V, E>,
+        O: Owner<K, V, E, N>,
     {
         let cache = owner.cache();
         let (Self::Led { since, .. } | Self::Alone { since, .. }) = &self;
@@ -28,7 +28,7 @@ impl<K: Hash + Eq, V: Clone> Errand<K, V> {
         match result {
             Ok(value) => {
                 cache.counts().loaded(took);
-                self.succeed(owner, &value);
+                self.succeed(owner, note, &value);
                 Ok(value)
             }
             Err(error) => {
@@ -38,11 +38,11 @@ impl<K: Hash + Eq, V: Clone> Errand<K, V> {
         }
     }
 
-    fn succeed<O: Owner<K, V, E>, E>(self, owner: &O, value: &V) {
+    fn succeed<O: Owner<K, V, E, N>, E, N>(self, owner: &O, note: &N, value: &V) {
         let cache = owner.cache();
         let admitted = match &self {
-            Self::Led { lead, .. } => owner.admits(&lead.key().key, value),
-            Self::Alone { lone, .. } => owner.admits(&lone.key().key, value),
+            Self::Led { lead, .. } => owner.admits(note, &lead.key().key, value),
+            Self::Alone { lone, .. } => owner.admits(note, &lone.key().key, value),
         };
         match self {
             Self::Led { lead, .. } if admitted => cache.land(lead, value),
@@ -56,7 +56,7 @@ impl<K: Hash + Eq, V: Clone> Errand<K, V> {
         }
     }
 
-    fn fail<O: Owner<K, V, E>, E>(self, owner: &O, error: E) -> Result<V, E> {
+    fn fail<O: Owner<K, V, E, N>, E, N>(self, owner: &O, error: E) -> Result<V, E> {
         let cache = owner.cache();
         let key = match &self {
             Self::Led { lead, .. } => lead.key(),

@@ -8,7 +8,7 @@ use crate::{
     config::Config,
     errors::{ErrorsReleased, ErrorsShared, ErrorsSharedBy},
     knobs::knobs,
-    policy::StoreIf,
+    policy::{StoreIfKey, StoreIfNoted, StoreIfRequest},
     store::Limits,
 };
 
@@ -107,15 +107,64 @@ where
         self.change(|config| config.name = name.into())
     }
 
-    /// Keeps only what `judge` says yes to, which is asked about each `Ok` response with its key. By
+    /// Keeps only what `judge` says yes to, which is asked about each `Ok` response with its request. By
     /// default each is kept; errors never are.
+    ///
+    /// The request is cloned when it misses, and not on a hit. Where that is dear or cannot be done, as with a request that
+    /// has a body, [`store_if_noted`](Self::store_if_noted) keeps a part of it, and [`store_if_key`](Self::store_if_key)
+    /// does with the key.
     ///
     /// A response that is not kept is not shared either: those who waited for it call the inner
     /// service for themselves, all at once.
-    pub fn store_if<P>(self, judge: P) -> CacheLayer<K, V, F, P, X, D>
+    ///
+    /// ```
+    /// use hook_cache::CacheLayer;
+    ///
+    /// let layer = CacheLayer::<u32, String, _>::keyed_by(|id: &u32| Some(*id))
+    ///     .store_if(|id, name| *id > 0 && !name.is_empty());
+    /// # drop(layer);
+    /// ```
+    pub fn store_if<Req, P>(self, judge: P) -> CacheLayer<K, V, F, StoreIfRequest<P>, X, D>
     where
-        P: StoreIf<K, V>,
+        F: Fn(&Req) -> Option<K>,
+        Req: Clone,
+        P: Fn(&Req, &V) -> bool,
     {
+        self.judged_by(StoreIfRequest(judge))
+    }
+
+    /// As [`store_if`](Self::store_if), with what `note` keeps of each request that misses in the place of the request.
+    ///
+    /// ```
+    /// use hook_cache::CacheLayer;
+    /// use axum::{extract::Request, http::Method};
+    ///
+    /// let layer = CacheLayer::<String, u16, _>::keyed_by(|req: &Request| Some(req.uri().to_string()))
+    ///     .store_if_noted(|req| req.method().clone(), |method, status| method == Method::GET && *status == 200);
+    /// # drop(layer);
+    /// ```
+    pub fn store_if_noted<Req, N, G, P>(
+        self,
+        note: G,
+        judge: P,
+    ) -> CacheLayer<K, V, F, StoreIfNoted<G, P>, X, D>
+    where
+        F: Fn(&Req) -> Option<K>,
+        G: Fn(&Req) -> N,
+        P: Fn(&N, &V) -> bool,
+    {
+        self.judged_by(StoreIfNoted { note, judge })
+    }
+
+    /// As [`store_if`](Self::store_if), with the key in the place of the request, which is not cloned.
+    pub fn store_if_key<P>(self, judge: P) -> CacheLayer<K, V, F, StoreIfKey<P>, X, D>
+    where
+        P: Fn(&K, &V) -> bool,
+    {
+        self.judged_by(StoreIfKey(judge))
+    }
+
+    fn judged_by<P>(self, judge: P) -> CacheLayer<K, V, F, P, X, D> {
         let shared = &self.shared;
         CacheLayer::with(
             self.config(),

@@ -29,7 +29,7 @@ pub use carry::{Background, Carry, Restart, Resume};
 pub use errors::{Errors, ErrorsReleased, ErrorsShared, ErrorsSharedBy};
 pub use handle::CacheHandle;
 pub use layer::CacheLayer;
-pub use policy::{StoreAll, StoreIf};
+pub use policy::{StoreAll, StoreIf, StoreIfKey, StoreIfNoted, StoreIfRequest};
 pub use result_cache::ResultCache;
 pub use service::Cache;
 pub use stats::{CacheStats, Refused};

@@ -25,16 +25,21 @@ use crate::{
 pub(crate) trait Load {
     type Value;
     type Error;
-    type Future: Future<Output = Result<Self::Value, Self::Error>>;
+    /// What was noted of the request, for the judge of its response.
+    type Note;
+    type Output;
+    type Future: Future<Output = Self::Output>;
 
     fn load(self) -> Self::Future;
+
+    fn split(output: Self::Output) -> (Result<Self::Value, Self::Error>, Self::Note);
 }
 
 /// Whom a miss loads for: it knows the cache, what may be stored there, and what becomes of errors.
-pub(crate) trait Owner<K, V, E> {
+pub(crate) trait Owner<K, V, E, N> {
     fn cache(&self) -> &ResultCache<K, V>;
 
-    fn admits(&self, key: &K, value: &V) -> bool;
+    fn admits(&self, note: &N, key: &K, value: &V) -> bool;
 
     fn share(&self, error: &E) -> Option<SharedError>;
 
@@ -168,7 +173,7 @@ where
 
 impl<O, L, K, V, D> Future for Miss<O, L, K, V, D>
 where
-    O: Owner<K, V, L::Error>,
+    O: Owner<K, V, L::Error, L::Note>,
     L: Load<Value = V>,
     D: Carry<L::Future>,
     K: Hash + Eq + Clone,
@@ -267,11 +272,11 @@ where
                 }
                 StateProj::Loading { loading } => {
                     let loading = loading.project();
-                    let result = ready!(loading.load.poll(cx));
+                    let (result, note) = L::split(ready!(loading.load.poll(cx)));
                     let errand = loading.errand.take().expect("a load ends once");
                     // Gone before anybody else is told: what it held is released by then.
                     this.state.set(State::Done);
-                    return Poll::Ready(errand.finish(this.owner, result));
+                    return Poll::Ready(errand.finish(this.owner, &note, result));
                 }
                 StateProj::Done => panic!("{SPENT}"),
             }
@@ -296,9 +301,9 @@ const ASKED: &str = "what was asked stays until it is loaded";
 pub(crate) const SPENT: &str = "a future is not polled after it has completed";
 
 /// An error that is remembered, if errors are.
-fn recall<O, K, V, E>(owner: &O, key: &Hashed<K>) -> Option<E>
+fn recall<O, K, V, E, N>(owner: &O, key: &Hashed<K>) -> Option<E>
 where
-    O: Owner<K, V, E>,
+    O: Owner<K, V, E, N>,
     K: Hash + Eq,
     V: Clone,
 {

@@ -12,7 +12,7 @@ use crate::{
     carry::{Background, Carry, Restart},
     core::Asked,
     errors::{Errors, ErrorsReleased},
-    future::{Calling, OneCall, Refresh, ResponseFuture},
+    future::{Calling, Loading, OneCall, Refresh, ResponseFuture},
     hashed::Hashed,
     layer::Shared,
     policy::{StoreAll, StoreIf},
@@ -82,9 +82,9 @@ where
     K: Hash + Eq + Clone,
     V: Clone,
     F: Fn(&Req) -> Option<K>,
-    J: StoreIf<K, V>,
+    J: StoreIf<Req, K, V>,
     X: Errors<S::Error>,
-    D: Carry<Calling<S, Req>> + Background<Refresh<S, Req, K, V, F, J, X, D>>,
+    D: Carry<Loading<S, Req, J::Note>> + Background<Refresh<S, Req, K, V, F, J, X, D>>,
 {
     type Response = V;
     type Error = S::Error;
@@ -101,7 +101,7 @@ where
         let cache = &self.shared.cache;
         let Some(key) = (self.shared.key)(&req) else {
             cache.counts().one(Count::Bypassed);
-            return ResponseFuture::passing_by(self.one_call(req));
+            return ResponseFuture::passing_by(Calling::new(self.inner.clone(), req));
         };
         let key = cache.hashed(key);
         match cache.ask(key.hash, &key.key) {
@@ -113,8 +113,12 @@ where
 }
 
 impl<S: Clone, K, V, F, J, X, D> Cache<S, K, V, F, J, X, D> {
-    fn one_call<Req>(&self, req: Req) -> OneCall<S, Req> {
-        OneCall::new(self.inner.clone(), req)
+    fn one_call<Req>(&self, req: Req) -> OneCall<S, Req, J::Note>
+    where
+        J: StoreIf<Req, K, V>,
+    {
+        let note = self.shared.store_if.note(&req);
+        OneCall::new(self.inner.clone(), req, note)
     }
 
     /// Serves what is there, and loads it anew if that is this caller's part.
@@ -130,7 +134,8 @@ impl<S: Clone, K, V, F, J, X, D> Cache<S, K, V, F, J, X, D> {
         S: Service<Req, Response = V>,
         K: Hash + Eq + Clone,
         V: Clone,
-        D: Carry<Calling<S, Req>> + Background<Refresh<S, Req, K, V, F, J, X, D>>,
+        J: StoreIf<Req, K, V>,
+        D: Carry<Loading<S, Req, J::Note>> + Background<Refresh<S, Req, K, V, F, J, X, D>>,
     {
         let cache = &self.shared.cache;
         let claim = claimed.map(|serial| cache.claim(key.hash, serial));

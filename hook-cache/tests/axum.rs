@@ -78,7 +78,7 @@ async fn one_layer_with_closures_caches_all_routes_of_a_router() {
         key(req)
     })
     .ttl(Duration::from_secs(60))
-    .store_if(|_: &String, reply: &Reply| reply.status.is_success());
+    .store_if_key(|_, reply: &Reply| reply.status.is_success());
     let handle = cache.handle();
     let app = Router::new()
         .route("/one", get(counting(&one)).post(counting(&one)))
@@ -113,7 +113,7 @@ async fn one_layer_with_closures_caches_all_routes_of_a_router() {
 #[tokio::test]
 async fn what_the_judge_refuses_is_passed_on_and_not_stored() {
     let calls = Arc::new(AtomicUsize::new(0));
-    let cache = CacheLayer::keyed_by(key).store_if(|_: &String, reply: &Reply| reply.status.is_success());
+    let cache = CacheLayer::keyed_by(key).store_if_key(|_, reply: &Reply| reply.status.is_success());
     let handle = cache.handle();
     let failing = counting(&calls);
     let app = Router::new()

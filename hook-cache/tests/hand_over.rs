@@ -138,7 +138,7 @@ async fn a_panic_is_the_leaders_own_and_the_key_works_on() {
 
 #[tokio::test]
 async fn a_panic_before_the_load_or_in_the_judge_hands_over_too() {
-    let layer = CacheLayer::keyed_by(by_itself).store_if(|_: &u32, res: &u32| match res {
+    let layer = CacheLayer::keyed_by(by_itself).store_if_key(|_: &u32, res: &u32| match res {
         0 => panic!("the judge panics"),
         _ => true,
     });

@@ -155,7 +155,7 @@ async fn a_request_without_a_key_passes_by() {
 
 #[tokio::test]
 async fn only_what_the_judge_lets_pass_is_stored() {
-    let layer = CacheLayer::keyed_by(by_itself).store_if(|key: &u32, res: &u32| key == res);
+    let layer = CacheLayer::keyed_by(by_itself).store_if(|req, res: &u32| req == res);
     let handle = layer.handle();
     let mut svc = layer.layer(service_fn(|req: u32| ready(Ok::<_, Infallible>(req.min(5)))));
     for req in [5, 5, 6, 6] {

@@ -215,7 +215,10 @@ fn a_value_put_while_the_predicate_looks_at_the_one_before_stays() {
 /// before they asked.
 async fn race_versions_with_loads(invalidate: impl Fn(&ResultCache<&'static str, u32>)) {
     const LAST: u32 = 100;
-    let cache = ResultCache::new(10);
+    let cache = ResultCache::builder()
+        .capacity(10)
+        .tags_by(|_: &&str, _: &u32| ["tag"])
+        .build();
     let (current, published) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
     let begun = Arc::new(AtomicU32::new(0));
     let readers: Vec<_> = (0..3)
@@ -277,4 +280,17 @@ async fn nobody_reads_the_past_while_a_predicate_invalidates() {
         cache.invalidate_if(|_, _| true);
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_reads_the_past_while_a_pattern_invalidates() {
+    race_versions_with_loads(|cache| {
+        cache.invalidate_matching("ers");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_reads_the_past_while_a_tag_is_invalidated() {
+    race_versions_with_loads(|cache| cache.invalidate_tag("tag")).await;
 }

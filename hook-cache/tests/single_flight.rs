@@ -223,7 +223,7 @@ async fn what_is_not_stored_is_not_shared() {
         }
     });
     let mut svc = CacheLayer::keyed_by(by_itself)
-        .store_if(|_: &u32, _: &usize| false)
+        .store_if_key(|_: &u32, _: &usize| false)
         .layer(inner);
     let start = Instant::now();
     let answers = join_all((0..4).map(|_| svc.call(1))).await;

@@ -102,7 +102,7 @@ fn the_weight_is_kept_under_writers_that_use_the_same_keys() {
 async fn a_layer_counts_why_it_stored_nothing() {
     let layer = CacheLayer::keyed_by(|req: &u64| Some(*req))
         .capacity_bytes(16_000, |_key, value: &Vec<u8>| value.len())
-        .store_if(|key: &u64, _value: &Vec<u8>| *key != 1);
+        .store_if_key(|key: &u64, _value: &Vec<u8>| *key != 1);
     let handle = layer.handle();
     let mut svc = layer.layer(service_fn(|req: u64| {
         ready(Ok::<_, Infallible>(vec![0u8; req as usize]))

@@ -1,12 +1,13 @@
 use std::{
     fmt,
-    sync::Arc,
+    mem::ManuallyDrop,
     thread,
     time::{Duration, Instant},
 };
 
 use crate::{
-    Clock, Lane, Outcome,
+    Clock, Ending, Outcome, Visit,
+    shared::Core,
     tally::{End, Tally},
 };
 
@@ -18,14 +19,14 @@ use crate::{
 /// after it and unwinds through its owner, as panicked.
 #[must_use = "a call that is dropped unfinished counts as cancelled"]
 pub struct Call {
-    ticket: Ticket<()>,
+    ticket: Ticket,
     // A call that a destructor makes while a panic unwinds is not ended by that panic.
     amid_panic: bool,
 }
 
 impl Call {
     #[inline]
-    pub(crate) fn new(ticket: Ticket<()>) -> Self {
+    pub(crate) fn new(ticket: Ticket) -> Self {
         Self {
             ticket,
             amid_panic: thread::panicking(),
@@ -35,8 +36,14 @@ impl Call {
     /// The call ended with `outcome`. Its latency, if it is a success or a failure, is the time since
     /// it was started.
     #[inline]
-    pub fn finish(mut self, outcome: Outcome) {
-        self.ticket.finish(|_, _| outcome);
+    pub fn finish(self, outcome: Outcome) {
+        self.finish_as(outcome.into());
+    }
+
+    /// The same, for a call that may have been refused or too slow.
+    #[inline]
+    pub fn finish_as(mut self, ending: Ending) {
+        self.ticket.finish(|_| ending);
     }
 }
 
@@ -59,77 +66,74 @@ impl fmt::Debug for Call {
 
 // ===== impl Ticket =====
 
-/// What a call needs from its beginning to its end.
-#[derive(Clone, Debug)]
-pub(crate) struct Share<X> {
-    pub(crate) tally: Arc<Tally>,
-    pub(crate) clock: Clock,
-    /// How results are judged, where the calls do not bring that along.
-    pub(crate) judge: X,
-}
-
 /// A call that was counted as started; counted as ended once, and as cancelled if nobody says how.
-pub(crate) struct Ticket<X> {
-    /// Gone when the end is counted.
-    lane: Option<Arc<Lane<Share<X>>>>,
+pub(crate) struct Ticket {
+    /// Gone when the end is counted. Ended by hand, so that a future which has ended has but this word to look at
+    /// when it is dropped.
+    visit: Option<ManuallyDrop<Visit<Tally>>>,
     started: Instant,
+    clock: Clock,
 }
 
-impl<X> Ticket<X> {
+impl Ticket {
     #[inline]
-    pub(crate) fn new(lane: Arc<Lane<Share<X>>>) -> Self {
-        let started = lane.clock.now();
-        lane.tally.start();
+    pub(crate) fn new(core: &Core) -> Self {
+        let clock = core.clock;
+        let started = clock.now();
         Self {
-            lane: Some(lane),
+            visit: Some(ManuallyDrop::new(Visit::to(core.tally()))),
             started,
+            clock,
         }
     }
 
     /// The call has a result, which `judge` judges by how long it took. Does nothing, and does not ask,
     /// if the end is counted already.
     #[inline]
-    pub(crate) fn finish(&mut self, judge: impl FnOnce(&X, Duration) -> Outcome) {
-        if let Some(lane) = &self.lane {
-            let took = lane.clock.now().saturating_duration_since(self.started);
-            let outcome = judge(&lane.judge, took);
-            self.close(|tally| tally.finish(outcome, took));
+    pub(crate) fn finish(&mut self, judge: impl FnOnce(Duration) -> Ending) {
+        if self.visit.is_some() {
+            let took = self.clock.now().saturating_duration_since(self.started);
+            let ending = judge(took);
+            self.close(|tally| tally.finish(ending, took));
         }
     }
 
     /// The call ended without a result. Does nothing if the end is counted already.
-    #[inline]
+    #[cold]
+    #[inline(never)]
     pub(crate) fn end(&mut self, end: End) {
         self.close(|tally| tally.end(end));
     }
 
     #[inline]
     fn close(&mut self, count: impl FnOnce(&Tally)) {
-        if let Some(lane) = self.lane.take() {
-            count(&lane.tally);
+        if let Some(visit) = self.visit.take() {
+            ManuallyDrop::into_inner(visit).end_with(count);
         }
     }
 }
 
-impl<X> Drop for Ticket<X> {
+impl Drop for Ticket {
     #[inline]
     fn drop(&mut self) {
-        self.end(End::Cancelled);
+        if self.visit.is_some() {
+            self.end(End::Cancelled);
+        }
     }
 }
 
 /// A call while code that is not ours runs: should that panic, the call ends there and then, however
 /// long its remains are kept. A call that is dropped by a panic elsewhere was merely cancelled.
-pub(crate) struct Unwinding<'a, X>(Option<&'a mut Ticket<X>>);
+pub(crate) struct Unwinding<'a>(Option<&'a mut Ticket>);
 
-impl<'a, X> Unwinding<'a, X> {
+impl<'a> Unwinding<'a> {
     #[inline]
-    pub(crate) fn guard(ticket: &'a mut Ticket<X>) -> Self {
+    pub(crate) fn guard(ticket: &'a mut Ticket) -> Self {
         Self(Some(ticket))
     }
 
     #[inline]
-    pub(crate) fn finish(&mut self, judge: impl FnOnce(&X, Duration) -> Outcome) {
+    pub(crate) fn finish(&mut self, judge: impl FnOnce(Duration) -> Ending) {
         if let Some(ticket) = &mut self.0 {
             ticket.finish(judge);
         }
@@ -142,7 +146,7 @@ impl<'a, X> Unwinding<'a, X> {
     }
 }
 
-impl<X> Drop for Unwinding<'_, X> {
+impl Drop for Unwinding<'_> {
     #[inline]
     fn drop(&mut self) {
         if let Some(ticket) = &mut self.0 {

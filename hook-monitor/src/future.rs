@@ -4,20 +4,19 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll},
-    time::Duration,
 };
 
 use pin_project_lite::pin_project;
 
 use crate::{
-    Classify, Outcome,
+    Classify, Ending,
     call::{Ticket, Unwinding},
+    cause,
 };
 
 pin_project! {
-    /// The response of a [`Monitor`](crate::Monitor).
+    /// The response of a [`Monitored`](crate::Monitored).
     ///
     /// # Cancellation
     ///
@@ -26,20 +25,22 @@ pin_project! {
     pub struct ResponseFuture<F, C> {
         #[pin]
         inner: F,
-        ticket: Ticket<Arc<C>>,
+        judge: C,
+        ticket: Ticket,
     }
 }
 
 impl<F, C> ResponseFuture<F, C> {
     #[inline]
-    pub(crate) fn new(inner: F, ticket: Ticket<Arc<C>>) -> Self {
-        Self { inner, ticket }
+    pub(crate) fn new(inner: F, judge: C, ticket: Ticket) -> Self {
+        Self { inner, judge, ticket }
     }
 }
 
 impl<F, T, E, C> Future for ResponseFuture<F, C>
 where
     F: Future<Output = Result<T, E>>,
+    E: 'static,
     C: Classify<T, E>,
 {
     type Output = Result<T, E>;
@@ -47,9 +48,7 @@ where
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        poll_counted(this.inner, this.ticket, cx, |judge, result, took| {
-            judge.classify(result, took)
-        })
+        poll_counted(this.inner, this.judge, this.ticket, cx)
     }
 }
 
@@ -72,13 +71,13 @@ pin_project! {
         #[pin]
         inner: F,
         classify: C,
-        ticket: Ticket<()>,
+        ticket: Ticket,
     }
 }
 
 impl<F, C> Watch<F, C> {
     #[inline]
-    pub(crate) fn new(inner: F, classify: C, ticket: Ticket<()>) -> Self {
+    pub(crate) fn new(inner: F, classify: C, ticket: Ticket) -> Self {
         Self {
             inner,
             classify,
@@ -90,6 +89,7 @@ impl<F, C> Watch<F, C> {
 impl<F, T, E, C> Future for Watch<F, C>
 where
     F: Future<Output = Result<T, E>>,
+    E: 'static,
     C: Classify<T, E>,
 {
     type Output = Result<T, E>;
@@ -97,10 +97,7 @@ where
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let classify = this.classify;
-        poll_counted(this.inner, this.ticket, cx, |(), result, took| {
-            classify.classify(result, took)
-        })
+        poll_counted(this.inner, this.classify, this.ticket, cx)
     }
 }
 
@@ -113,20 +110,25 @@ impl<F, C> fmt::Debug for Watch<F, C> {
 /// Polls a call, and counts how it ends if it ends here. What is polled after that is not our business:
 /// it is passed on, uncounted.
 #[inline]
-fn poll_counted<F, T, E, X>(
+fn poll_counted<F, T, E, C>(
     inner: Pin<&mut F>,
-    ticket: &mut Ticket<X>,
+    judge: &C,
+    ticket: &mut Ticket,
     cx: &mut Context<'_>,
-    classify: impl FnOnce(&X, Result<&T, &E>, Duration) -> Outcome,
 ) -> Poll<Result<T, E>>
 where
     F: Future<Output = Result<T, E>>,
+    E: 'static,
+    C: Classify<T, E>,
 {
     // Also over the classifier: the user's code, too.
     let mut unwinding = Unwinding::guard(ticket);
     let poll = inner.poll(cx);
     if let Poll::Ready(result) = &poll {
-        unwinding.finish(|judge, took| classify(judge, result.as_ref(), took));
+        unwinding.finish(|took| match (judge.ending(result.as_ref(), took), result) {
+            (Ending::Error, Err(err)) => cause::ending_of(err),
+            (ending, _) => ending,
+        });
     }
     unwinding.survived();
     poll

@@ -6,7 +6,7 @@ use std::{
 
 /// Every octave of nanoseconds is cut into this many buckets, so a bucket is at most 1/8 wide.
 const PER_OCTAVE: usize = 8;
-const BUCKETS: usize = (64 - 2) * PER_OCTAVE;
+pub(crate) const BUCKETS: usize = (64 - 2) * PER_OCTAVE;
 /// The most that one value adds to the sum, in nanoseconds: a year.
 const SUMMED: u64 = 365 * 24 * 60 * 60 * 1_000_000_000;
 
@@ -14,8 +14,9 @@ const SUMMED: u64 = 365 * 24 * 60 * 60 * 1_000_000_000;
 ///
 /// Buckets are logarithmic, eight to an octave: from one nanosecond to five centuries in 4 KiB, each
 /// value known to within 12.5 %, its maximum exactly. Recording is three relaxed atomic operations
-/// and never allocates. Durations above `u64::MAX` nanoseconds count as that, and in the sum and the
-/// mean no value counts for more than a year: a single absurd one does not make them wrap.
+/// and never allocates. In the sum and the mean no value counts for more than a year (of 365 days): a single absurd
+/// one does not make them wrap. Values above that, and what is no duration at all, are counted as
+/// [`invalid`](HistogramSnapshot::invalid) beside.
 ///
 /// ```
 /// use hook_monitor::Histogram;
@@ -35,6 +36,7 @@ pub struct Histogram {
     buckets: [AtomicU64; BUCKETS],
     sum: AtomicU64,
     max: AtomicU64,
+    invalid: AtomicU64,
 }
 
 impl Histogram {
@@ -44,6 +46,7 @@ impl Histogram {
             buckets: [const { AtomicU64::new(0) }; BUCKETS],
             sum: AtomicU64::new(0),
             max: AtomicU64::new(0),
+            invalid: AtomicU64::new(0),
         }
     }
 
@@ -59,10 +62,31 @@ impl Histogram {
         let nanos = u64::try_from(value.as_nanos()).unwrap_or(u64::MAX);
         let n = u64::from(n);
         self.buckets[bucket(nanos)].fetch_add(n, Relaxed);
+        if nanos > SUMMED {
+            self.invalid.fetch_add(n, Relaxed);
+        }
         self.sum.fetch_add(nanos.min(SUMMED).wrapping_mul(n), Relaxed);
         // Most values are no new maximum: a load leaves the line shared, a `fetch_max` would not.
         if nanos > self.max.load(Relaxed) {
             self.max.fetch_max(nanos, Relaxed);
+        }
+    }
+
+    /// Adds one value given in seconds. One that is no time (NaN, negative) is left out, one that is no finite time
+    /// is cut to the longest there is; both count as [`invalid`](HistogramSnapshot::invalid).
+    pub fn record_secs(&self, secs: f64) {
+        if secs.is_nan() || secs < 0.0 {
+            self.invalid.fetch_add(1, Relaxed);
+        } else {
+            self.record(Duration::try_from_secs_f64(secs).unwrap_or(Duration::MAX));
+        }
+    }
+
+    /// Forgets everything. What others record meanwhile may be lost or kept, in part.
+    pub fn clear(&self) {
+        self.buckets.iter().for_each(|bucket| bucket.store(0, Relaxed));
+        for part in [&self.sum, &self.max, &self.invalid] {
+            part.store(0, Relaxed);
         }
     }
 
@@ -72,13 +96,14 @@ impl Histogram {
             buckets: self.buckets.iter().map(|bucket| bucket.load(Relaxed)).collect(),
             sum: self.sum.load(Relaxed),
             max: self.max.load(Relaxed),
+            invalid: self.invalid.load(Relaxed),
         }
     }
 }
 
 /// Bucket of a value: below eight nanoseconds the value itself, then octave and three bits below it.
 #[inline]
-fn bucket(nanos: u64) -> usize {
+pub(crate) fn bucket(nanos: u64) -> usize {
     if nanos < PER_OCTAVE as u64 {
         return nanos as usize;
     }
@@ -88,7 +113,7 @@ fn bucket(nanos: u64) -> usize {
 }
 
 /// The largest value that falls into a bucket, the inverse of [`bucket`].
-fn upper_edge(bucket: usize) -> u64 {
+pub(crate) fn upper_edge(bucket: usize) -> u64 {
     if bucket < PER_OCTAVE {
         return bucket as u64;
     }
@@ -119,9 +144,62 @@ pub struct HistogramSnapshot {
     buckets: Box<[u64]>,
     sum: u64,
     max: u64,
+    invalid: u64,
 }
 
 impl HistogramSnapshot {
+    /// How many values each bucket holds.
+    #[cfg(feature = "anomaly")]
+    pub(crate) fn counts(&self) -> &[u64] {
+        &self.buckets
+    }
+
+    /// One that holds nothing.
+    pub fn empty() -> Self {
+        Self {
+            buckets: vec![0; BUCKETS].into(),
+            sum: 0,
+            max: 0,
+            invalid: 0,
+        }
+    }
+
+    /// What was recorded after `earlier` was taken of the same histogram. The maximum is known exactly if it is a new
+    /// one, and to within its bucket if not.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        let pairs = self.buckets.iter().zip(&earlier.buckets);
+        let buckets: Box<[u64]> = pairs.map(|(now, then)| now.saturating_sub(*then)).collect();
+        let last = buckets.iter().rposition(|n| *n > 0);
+        let max = match last {
+            Some(last) => upper_edge(last).min(self.max),
+            None => 0,
+        };
+        Self {
+            buckets,
+            sum: self.sum.wrapping_sub(earlier.sum),
+            max,
+            invalid: self.invalid.saturating_sub(earlier.invalid),
+        }
+    }
+
+    /// This and `other` as one.
+    #[must_use]
+    pub fn merged(mut self, other: &Self) -> Self {
+        for (mine, theirs) in self.buckets.iter_mut().zip(&other.buckets) {
+            *mine = mine.wrapping_add(*theirs);
+        }
+        self.sum = self.sum.wrapping_add(other.sum);
+        self.max = self.max.max(other.max);
+        self.invalid += other.invalid;
+        self
+    }
+
+    /// Values that were no duration (left out) or longer than a year (in the sum counted as one).
+    pub const fn invalid(&self) -> u64 {
+        self.invalid
+    }
+
     /// How many values were recorded.
     pub fn count(&self) -> u64 {
         self.buckets.iter().sum()
@@ -267,6 +345,47 @@ mod tests {
         assert_eq!(seen.sum(), 100 * year + Duration::from_millis(1));
         assert!(seen.mean() > year / 2 && seen.mean() <= year, "{:?}", seen.mean());
         assert_eq!((seen.count(), seen.max()), (101, Duration::from_nanos(u64::MAX)));
+    }
+
+    #[test]
+    fn what_is_no_duration_is_left_out_and_what_is_absurd_is_cut_and_both_are_counted() {
+        let histogram = Histogram::new();
+        for secs in [f64::NAN, -1.0, f64::NEG_INFINITY] {
+            histogram.record_secs(secs);
+        }
+        assert_eq!(
+            (histogram.snapshot().count(), histogram.snapshot().invalid()),
+            (0, 3)
+        );
+        histogram.record_secs(f64::INFINITY);
+        histogram.record(Duration::MAX);
+        assert_eq!(
+            (histogram.snapshot().count(), histogram.snapshot().invalid()),
+            (2, 5)
+        );
+        histogram.record_secs(0.25);
+        histogram.record_secs(-0.0);
+        assert_eq!(
+            (histogram.snapshot().count(), histogram.snapshot().invalid()),
+            (4, 5)
+        );
+    }
+
+    #[test]
+    fn the_difference_of_two_snapshots_is_what_came_in_between() {
+        let histogram = Histogram::new();
+        histogram.record(Duration::from_secs(9));
+        let before = histogram.snapshot();
+        let between = Histogram::new();
+        for ms in [1, 1, 50] {
+            histogram.record(Duration::from_millis(ms));
+            between.record(Duration::from_millis(ms));
+        }
+        let (seen, between) = (histogram.snapshot().since(&before), between.snapshot());
+        assert_eq!((seen.count(), seen.sum()), (3, Duration::from_millis(52)));
+        assert!(seen.max() >= between.max() && seen.max() < Duration::from_millis(57));
+        assert_eq!(before.clone().merged(&seen).buckets, histogram.snapshot().buckets);
+        assert_eq!(before.since(&before), HistogramSnapshot::empty());
     }
 
     #[test]

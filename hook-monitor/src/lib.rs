@@ -8,18 +8,22 @@
 )]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[cfg(feature = "anomaly")]
+pub mod anomaly;
 #[cfg(feature = "layer")]
 mod call;
+#[cfg(feature = "layer")]
+mod cause;
 #[cfg(feature = "clock")]
 mod clock;
 mod counters;
+mod ending;
 #[cfg(feature = "layer")]
 pub mod future;
 #[cfg(feature = "layer")]
 mod handle;
 mod histogram;
 mod keep;
-mod lanes;
 #[cfg(feature = "layer")]
 mod layer;
 #[cfg(feature = "layer")]
@@ -27,10 +31,15 @@ mod monitor;
 mod on_reject;
 mod outcome;
 mod rejected;
+#[cfg(feature = "serde")]
+mod serialise;
 #[cfg(feature = "layer")]
 mod service;
+#[cfg(feature = "layer")]
+mod shared;
 mod slot;
 mod source;
+mod stack;
 mod striped;
 #[cfg(feature = "layer")]
 mod tally;
@@ -40,11 +49,11 @@ pub use call::Call;
 #[cfg(feature = "clock")]
 pub use clock::Clock;
 pub use counters::Counters;
+pub use ending::{Ending, EndingsBy};
 #[cfg(feature = "layer")]
 pub use handle::{MonitorHandle, MonitorSnapshot};
 pub use histogram::{Histogram, HistogramSnapshot};
 pub use keep::{Counted, Keep, Room, Tenant, Visit};
-pub use lanes::{Lane, Lanes};
 #[cfg(feature = "layer")]
 pub use layer::MonitorLayer;
 #[cfg(feature = "layer")]
@@ -53,8 +62,9 @@ pub use on_reject::{OnReject, RejectWithError, RespondWith};
 pub use outcome::{Classify, ErrorsAsFailures, Outcome};
 pub use rejected::{Reason, Rejected};
 #[cfg(feature = "layer")]
-pub use service::Monitor;
+pub use service::Monitored;
 pub use source::{Gather, Label, Source, Status};
+pub use stack::{Figure, Monitor, NotRegistered, SourceSnapshot, StackSnapshot, Value};
 pub use striped::{Mine, Striped};
 
 /// Any error, boxed; the same type as `tower::BoxError`.

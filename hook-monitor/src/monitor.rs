@@ -1,11 +1,6 @@
 use std::{fmt, future::Future, sync::Arc};
 
-use crate::{
-    Call, Classify, Clock, ErrorsAsFailures, Lanes, MonitorHandle,
-    call::{Share, Ticket},
-    future::Watch,
-    tally::Tally,
-};
+use crate::{Call, Classify, ErrorsAsFailures, MonitorHandle, call::Ticket, future::Watch, shared::Core};
 
 /// Counts calls of any kind; the core of [`MonitorLayer`](crate::MonitorLayer), usable without tower.
 ///
@@ -32,19 +27,14 @@ use crate::{
 /// ```
 #[derive(Clone)]
 pub struct CallMonitor {
-    pub(crate) lanes: Lanes<Share<()>>,
+    pub(crate) core: Core,
 }
 
 impl CallMonitor {
     /// A monitor called `name` in figures and listings.
     pub fn new(name: impl Into<Arc<str>>) -> Self {
-        let tally = Arc::new(Tally::new(name.into()));
         Self {
-            lanes: Lanes::new(&Share {
-                tally,
-                clock: Clock::default(),
-                judge: (),
-            }),
+            core: Core::new(name.into()),
         }
     }
 
@@ -52,22 +42,18 @@ impl CallMonitor {
     /// [`MonitorLayer::coarse_clock`](crate::MonitorLayer::coarse_clock). Default: tokio's clock.
     #[cfg(feature = "coarse-clock")]
     #[must_use]
-    pub fn coarse_clock(self) -> Self {
-        Self {
-            lanes: Lanes::new(&Share {
-                clock: Clock::coarse(),
-                ..self.lanes.any().clone()
-            }),
-        }
+    pub fn coarse_clock(mut self) -> Self {
+        self.core.clock = crate::Clock::coarse();
+        self
     }
 
     /// A call begins now, and ends with [`Call::finish`] or when the [`Call`] is dropped.
     #[inline]
     pub fn start(&self) -> Call {
-        Call::new(Ticket::new(self.lanes.mine()))
+        Call::new(Ticket::new(&self.core))
     }
 
-    /// Counts `future` as one call. `Ok` is a success, `Err` a failure.
+    /// Counts `future` as one call. `Ok` is a success, `Err` a failure, a refusal or a timeout.
     ///
     /// The call begins now, not with the first poll: what the future waits for before it runs is part of
     /// what its caller waits for.
@@ -80,6 +66,7 @@ impl CallMonitor {
     pub fn watch<F, T, E>(&self, future: F) -> Watch<F, ErrorsAsFailures>
     where
         F: Future<Output = Result<T, E>>,
+        E: 'static,
     {
         self.watch_with(ErrorsAsFailures, future)
     }
@@ -90,20 +77,21 @@ impl CallMonitor {
     where
         C: Classify<T, E>,
         F: Future<Output = Result<T, E>>,
+        E: 'static,
     {
-        Watch::new(future, classify, Ticket::new(self.lanes.mine()))
+        Watch::new(future, classify, Ticket::new(&self.core))
     }
 
     /// The figures, to look at.
     pub fn handle(&self) -> MonitorHandle {
-        MonitorHandle::new(Arc::clone(&self.lanes.any().tally))
+        MonitorHandle::new(self.core.clone())
     }
 }
 
 impl fmt::Debug for CallMonitor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CallMonitor")
-            .field("name", &self.lanes.any().tally.name)
+            .field("name", &self.core.name())
             .finish_non_exhaustive()
     }
 }

@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use crate::Ending;
+
 /// What a finished call was, in the eyes of whoever judges it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
@@ -61,6 +63,13 @@ pub trait Classify<Res, Err> {
     ///
     /// A panic in here is the caller's: it unwinds through the layer that asked.
     fn classify(&self, result: Result<&Res, &Err>, took: Duration) -> Outcome;
+
+    /// How the call ended, more closely. Whoever counts asks this; whoever only needs to know for or against asks
+    /// [`classify`](Classify::classify), and by default the two are the same. See [`EndingsBy`](crate::EndingsBy).
+    #[inline]
+    fn ending(&self, result: Result<&Res, &Err>, took: Duration) -> Ending {
+        self.classify(result, took).into()
+    }
 
     /// Whether [`classify`](Classify::classify) looks at `took`. Where it does not, a layer may spare
     /// itself the clock and pass [`Duration::ZERO`].

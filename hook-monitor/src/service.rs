@@ -1,15 +1,15 @@
 use std::{
     fmt,
-    sync::Arc,
     task::{Context, Poll},
 };
 
 use tower_service::Service;
 
 use crate::{
-    Classify, ErrorsAsFailures, Lanes, MonitorHandle,
-    call::{Share, Ticket, Unwinding},
+    Classify, ErrorsAsFailures, MonitorHandle,
+    call::{Ticket, Unwinding},
     future::ResponseFuture,
+    shared::Core,
 };
 
 /// A service whose calls are counted, made by [`MonitorLayer`](crate::MonitorLayer).
@@ -24,19 +24,20 @@ use crate::{
 /// # Cancellation
 ///
 /// A response future that is dropped before it gave its result, polled or not, counts as cancelled.
-pub struct Monitor<S, C = ErrorsAsFailures> {
+pub struct Monitored<S, C = ErrorsAsFailures> {
     inner: S,
-    lanes: Lanes<Share<Arc<C>>>,
+    core: Core,
+    judge: C,
 }
 
-impl<S, C> Monitor<S, C> {
-    pub(crate) fn new(inner: S, lanes: Lanes<Share<Arc<C>>>) -> Self {
-        Self { inner, lanes }
+impl<S, C> Monitored<S, C> {
+    pub(crate) fn new(inner: S, core: Core, judge: C) -> Self {
+        Self { inner, core, judge }
     }
 
     /// The figures, to look at.
     pub fn handle(&self) -> MonitorHandle {
-        MonitorHandle::new(Arc::clone(&self.lanes.any().tally))
+        MonitorHandle::new(self.core.clone())
     }
 
     /// The inner service.
@@ -55,10 +56,11 @@ impl<S, C> Monitor<S, C> {
     }
 }
 
-impl<S, C, Req> Service<Req> for Monitor<S, C>
+impl<S, C, Req> Service<Req> for Monitored<S, C>
 where
     S: Service<Req>,
-    C: Classify<S::Response, S::Error>,
+    S::Error: 'static,
+    C: Classify<S::Response, S::Error> + Clone,
 {
     type Response = S::Response;
     type Error = S::Error;
@@ -71,31 +73,33 @@ where
 
     #[inline]
     fn call(&mut self, req: Req) -> Self::Future {
-        let mut ticket = Ticket::new(self.lanes.mine());
+        // Cloned before there is a call that its panic would leave behind.
+        let judge = self.judge.clone();
+        let mut ticket = Ticket::new(&self.core);
         let unwinding = Unwinding::guard(&mut ticket);
         let future = self.inner.call(req);
         unwinding.survived();
-        ResponseFuture::new(future, ticket)
+        ResponseFuture::new(future, judge, ticket)
     }
 }
 
-// By hand: the classifier is shared, so it need not be `Clone`.
-impl<S: Clone, C> Clone for Monitor<S, C> {
+impl<S: Clone, C: Clone> Clone for Monitored<S, C> {
     #[inline]
     fn clone(&self) -> Self {
         Self {
             inner: self.inner.clone(),
-            lanes: self.lanes.clone(),
+            core: self.core.clone(),
+            judge: self.judge.clone(),
         }
     }
 }
 
 // By hand: a closure is not `Debug`.
-impl<S: fmt::Debug, C> fmt::Debug for Monitor<S, C> {
+impl<S: fmt::Debug, C> fmt::Debug for Monitored<S, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Monitor")
+        f.debug_struct("Monitored")
             .field("inner", &self.inner)
-            .field("name", &self.lanes.any().tally.name)
+            .field("name", &self.core.name())
             .finish_non_exhaustive()
     }
 }

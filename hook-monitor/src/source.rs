@@ -31,7 +31,7 @@ use crate::HistogramSnapshot;
 /// }
 /// ```
 pub trait Source: Send + Sync {
-    /// The kind of layer: `monitor`, `cache`, `retry`, `breaker` or `pool`.
+    /// The kind of layer: `monitor`, `cache`, `retry`, `breaker` or `pool`, or a word of your own.
     fn layer(&self) -> &'static str;
 
     /// The name this instance was given.
@@ -71,4 +71,15 @@ pub enum Status {
     Degraded,
     /// Does not work.
     Unhealthy,
+}
+
+impl Status {
+    /// `healthy`, `degraded` or `unhealthy`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Healthy => "healthy",
+            Self::Degraded => "degraded",
+            Self::Unhealthy => "unhealthy",
+        }
+    }
 }

@@ -1,23 +1,19 @@
 use std::{
-    sync::{
-        Arc,
-        atomic::{
-            Ordering::{Acquire, Release},
-            fence,
-        },
+    sync::atomic::{
+        Ordering::{Acquire, Release},
+        fence,
     },
     time::Duration,
 };
 
-use crate::{Counters, Histogram, Outcome};
+use crate::{Counters, Ending, Histogram, Room};
 
 /// What one monitor has counted; what every service, call and handle of it shares.
 ///
 /// Of each call, `start` is counted before its end, and whoever counts the end knows of the start.
 /// [`reading`](Tally::reading) reads the ends first, so it never sees an end without its start.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Tally {
-    pub(crate) name: Arc<str>,
     pub(crate) latency: Histogram,
     calls: Counters<{ STARTED + 1 }>,
 }
@@ -25,14 +21,16 @@ pub(crate) struct Tally {
 /// How a call ended. The number is its place in the counters; starts come after them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
-    Success,
-    Failure,
+    Ok,
+    Error,
     Ignored,
+    Rejected,
+    Timeout,
     Cancelled,
     Panicked,
 }
 
-const ENDS: usize = 5;
+const ENDS: usize = 7;
 const STARTED: usize = ENDS;
 
 /// How often the counters are read for one answer.
@@ -46,12 +44,10 @@ pub(crate) struct Counts {
 }
 
 impl Tally {
-    pub(crate) fn new(name: Arc<str>) -> Self {
-        Self {
-            name,
-            latency: Histogram::new(),
-            calls: Counters::new(),
-        }
+    /// Begins anew. Nobody counts here meanwhile.
+    pub(crate) fn clear(&self) {
+        self.latency.clear();
+        self.calls.clear();
     }
 
     #[inline]
@@ -61,11 +57,11 @@ impl Tally {
 
     /// A call ended after `took`, which counts as latency if the call says anything about it.
     #[inline]
-    pub(crate) fn finish(&self, outcome: Outcome, took: Duration) {
-        if outcome != Outcome::Ignored {
+    pub(crate) fn finish(&self, ending: Ending, took: Duration) {
+        if !matches!(ending, Ending::Ignored | Ending::Rejected) {
             self.latency.record(took);
         }
-        self.end(outcome.into());
+        self.end(ending.into());
     }
 
     #[inline]
@@ -115,32 +111,54 @@ impl Counts {
 
 impl End {
     pub(crate) const ALL: [Self; ENDS] = [
-        Self::Success,
-        Self::Failure,
+        Self::Ok,
+        Self::Error,
         Self::Ignored,
+        Self::Rejected,
+        Self::Timeout,
         Self::Cancelled,
         Self::Panicked,
     ];
 
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
-            Self::Success => "success",
-            Self::Failure => "failure",
+            Self::Ok => "ok",
+            Self::Error => "error",
             Self::Ignored => "ignored",
+            Self::Rejected => "rejected",
+            Self::Timeout => "timeout",
             Self::Cancelled => "cancelled",
             Self::Panicked => "panicked",
         }
     }
 }
 
-impl From<Outcome> for End {
+impl From<Ending> for End {
     #[inline]
-    fn from(outcome: Outcome) -> Self {
-        match outcome {
-            Outcome::Success => Self::Success,
-            Outcome::Failure => Self::Failure,
-            Outcome::Ignored => Self::Ignored,
+    fn from(ending: Ending) -> Self {
+        match ending {
+            Ending::Ok => Self::Ok,
+            Ending::Error => Self::Error,
+            Ending::Ignored => Self::Ignored,
+            Ending::Rejected => Self::Rejected,
+            Ending::Timeout => Self::Timeout,
         }
+    }
+}
+
+/// A visit is a call: it begins when the call does, and one that nobody ended otherwise was cancelled.
+impl Room for Tally {
+    #[inline]
+    fn begin(&self) {
+        self.start();
+    }
+
+    fn end(&self) {
+        self.end(End::Cancelled);
+    }
+
+    fn visits(&self) -> u64 {
+        self.reading().in_flight()
     }
 }
 
@@ -156,7 +174,7 @@ mod tests {
     #[test]
     fn each_end_is_counted_under_its_own_name() {
         for (index, end) in End::ALL.into_iter().enumerate() {
-            let tally = Tally::new("test".into());
+            let tally = Tally::default();
             tally.start();
             assert_eq!(tally.counts().in_flight(), 1);
             tally.end(end);
@@ -171,7 +189,7 @@ mod tests {
 
     #[test]
     fn no_end_is_seen_without_its_start() {
-        let tally = Tally::new("test".into());
+        let tally = Tally::default();
         let done = AtomicBool::new(false);
         thread::scope(|scope| {
             // Nothing but starts and ends, so that many of them fall into each reading.
@@ -193,17 +211,29 @@ mod tests {
     }
 
     #[test]
-    fn latency_is_that_of_successes_and_failures() {
-        for (outcome, recorded) in [
-            (Outcome::Success, 1),
-            (Outcome::Failure, 1),
-            (Outcome::Ignored, 0),
+    fn latency_is_that_of_calls_that_were_tried_and_say_something() {
+        for (ending, recorded) in [
+            (Ending::Ok, 1),
+            (Ending::Error, 1),
+            (Ending::Timeout, 1),
+            (Ending::Ignored, 0),
+            (Ending::Rejected, 0),
         ] {
-            let tally = Tally::new("test".into());
+            let tally = Tally::default();
             tally.start();
-            tally.finish(outcome, Duration::from_secs(1));
-            assert_eq!(tally.latency.snapshot().count(), recorded, "{outcome:?}");
-            assert_eq!(tally.counts().of(outcome.into()), 1);
+            tally.finish(ending, Duration::from_secs(1));
+            assert_eq!(tally.latency.snapshot().count(), recorded, "{ending:?}");
+            assert_eq!(tally.counts().of(ending.into()), 1);
         }
+    }
+
+    #[test]
+    fn a_tally_that_was_cleared_is_as_new() {
+        let tally = Tally::default();
+        tally.start();
+        tally.finish(Ending::Ok, Duration::MAX);
+        tally.clear();
+        assert_eq!(tally.counts(), Tally::default().counts());
+        assert_eq!(tally.latency.snapshot(), Histogram::new().snapshot());
     }
 }

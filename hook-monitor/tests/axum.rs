@@ -3,7 +3,7 @@
 use std::{convert::Infallible, time::Duration};
 
 use axum::{Router, body::Body, extract::Request, http::StatusCode, response::Response, routing::get};
-use hook_monitor::{Monitor, MonitorHandle, MonitorLayer, Outcome};
+use hook_monitor::{MonitorHandle, MonitorLayer, Monitored, Outcome};
 use tower::{Layer, ServiceExt};
 
 fn by_status(result: Result<&Response, &Infallible>) -> Outcome {
@@ -88,7 +88,7 @@ async fn a_handler_that_panics_is_a_panicked_call() {
 #[tokio::test]
 async fn the_service_around_a_whole_router_counts_too() {
     let layer = MonitorLayer::new("all");
-    let router: Monitor<Router> = layer.layer(Router::new().route("/ok", get(|| async { "fine" })));
+    let router: Monitored<Router> = layer.layer(Router::new().route("/ok", get(|| async { "fine" })));
     let Ok(response) = router.oneshot(request("/ok")).await;
     assert_eq!(response.status(), StatusCode::OK);
     assert_eq!(layer.handle().snapshot().successes, 1);

@@ -12,7 +12,7 @@ use std::{
 };
 
 use hook_monitor::{
-    Call, CallMonitor, Monitor, MonitorHandle, MonitorLayer, MonitorSnapshot, Outcome,
+    Call, CallMonitor, MonitorHandle, MonitorLayer, MonitorSnapshot, Monitored, Outcome,
     future::{ResponseFuture, Watch},
 };
 use tokio_test::{assert_pending, assert_ready_err, assert_ready_ok, task};
@@ -22,7 +22,7 @@ use tower_test::mock;
 type Mock = mock::Mock<&'static str, &'static str>;
 
 fn monitored() -> (
-    mock::Spawn<Monitor<Mock>>,
+    mock::Spawn<Monitored<Mock>>,
     mock::Handle<&'static str, &'static str>,
     MonitorHandle,
 ) {

@@ -9,8 +9,16 @@ use std::{
     time::Duration,
 };
 
-use hook_monitor::{CallMonitor, Classify, MonitorHandle, MonitorLayer, Outcome};
+use hook_monitor::{
+    BoxError, CallMonitor, Classify, Ending, MonitorHandle, MonitorLayer, Outcome, Reason, Rejected,
+};
 use tower::{Layer, Service, service_fn};
+
+/// The ends that `ends` leaves out.
+fn refused_and_late(calls: &MonitorHandle) -> [u64; 2] {
+    let seen = calls.snapshot();
+    [seen.rejected, seen.timeouts]
+}
 
 /// Successes, failures, ignored, cancelled, panicked, in flight; and that they add up to the starts.
 #[track_caller]
@@ -24,8 +32,13 @@ fn ends(calls: &MonitorHandle) -> [u64; 6] {
         seen.panicked,
         seen.in_flight,
     ];
-    assert_eq!(seen.started, ends.iter().sum::<u64>(), "{seen:?}");
-    assert_eq!(seen.latency.count(), seen.successes + seen.failures, "{seen:?}");
+    let all = ends.iter().sum::<u64>() + seen.rejected + seen.timeouts;
+    assert_eq!(seen.started, all, "{seen:?}");
+    assert_eq!(
+        seen.latency.count(),
+        seen.successes + seen.failures + seen.timeouts,
+        "{seen:?}"
+    );
     ends
 }
 
@@ -106,6 +119,47 @@ fn a_call_counts_once_however_it_ends_and_whenever_it_is_dropped() {
             }
         }
     }
+}
+
+#[test]
+fn a_refusal_and_a_timeout_count_as_that_once_and_whenever_they_are_dropped() {
+    let refused = || BoxError::from(std::io::Error::other(Rejected::new(Reason::CircuitOpen)));
+    let late = || BoxError::from(tower::timeout::error::Elapsed::new());
+    for (make, ended) in [(&refused as &dyn Fn() -> BoxError, [1, 0]), (&late, [0, 1])] {
+        for pending in 0..3 {
+            for polls in 0..=pending + 1 {
+                let layer = MonitorLayer::new("refused");
+                let calls = layer.handle();
+                let mut service = layer.layer(service_fn(|()| after(pending, || Err::<(), _>(make()))));
+                let mut response = Box::pin(service.call(()));
+                (0..polls).for_each(|_| drop(poll_once(response.as_mut())));
+                drop(response);
+                let (seen, cancelled) = if polls > pending { (ended, 0) } else { ([0, 0], 1) };
+                assert_eq!(refused_and_late(&calls), seen, "after {polls} of {pending} polls");
+                assert_eq!(ends(&calls), [0, 0, 0, cancelled, 0, 0]);
+            }
+        }
+    }
+}
+
+#[test]
+fn an_answer_counts_as_the_refusal_or_the_timeout_that_it_is() {
+    let layer =
+        MonitorLayer::new("answers").endings_with(|answer: Result<&u16, &Infallible>, _: Duration| {
+            match answer {
+                Ok(503) => Ending::Rejected,
+                Ok(504) => Ending::Timeout,
+                Ok(500) => Ending::Error,
+                _ => Ending::Ok,
+            }
+        });
+    let mut service = layer.layer(service_fn(|status: u16| ready(Ok::<_, Infallible>(status))));
+    for status in [200, 500, 503, 503, 504, 504, 504] {
+        assert!(poll_once(pin!(service.call(status))).is_ready());
+    }
+    assert_eq!(ends(&layer.handle()), [1, 1, 0, 0, 0, 0]);
+    assert_eq!(refused_and_late(&layer.handle()), [2, 3]);
+    assert_eq!(layer.handle().snapshot().success_rate(), Some(1.0 / 7.0));
 }
 
 #[test]
@@ -247,6 +301,7 @@ fn a_layer_made_of_a_monitor_counts_where_the_monitor_counts() {
 /// A classifier need not be a closure.
 #[test]
 fn a_type_can_be_the_judge() {
+    #[derive(Clone)]
     struct Budget(u32);
     impl Classify<u32, u32> for Budget {
         fn classify(&self, result: Result<&u32, &u32>, _took: Duration) -> Outcome {

@@ -40,9 +40,11 @@ fn every_series_is_there_before_the_first_call() {
     assert_eq!(
         lines(&handle),
         [
-            r#"counter hook_calls_total [("outcome", "success")] 0"#,
-            r#"counter hook_calls_total [("outcome", "failure")] 0"#,
+            r#"counter hook_calls_total [("outcome", "ok")] 0"#,
+            r#"counter hook_calls_total [("outcome", "error")] 0"#,
             r#"counter hook_calls_total [("outcome", "ignored")] 0"#,
+            r#"counter hook_calls_total [("outcome", "rejected")] 0"#,
+            r#"counter hook_calls_total [("outcome", "timeout")] 0"#,
             r#"counter hook_calls_total [("outcome", "cancelled")] 0"#,
             r#"counter hook_calls_total [("outcome", "panicked")] 0"#,
             "gauge hook_calls_in_flight [] 0",
@@ -71,9 +73,11 @@ async fn every_figure_is_told_under_its_own_name() {
     assert_eq!(
         lines(&monitor.handle()),
         [
-            r#"counter hook_calls_total [("outcome", "success")] 1"#,
-            r#"counter hook_calls_total [("outcome", "failure")] 1"#,
+            r#"counter hook_calls_total [("outcome", "ok")] 1"#,
+            r#"counter hook_calls_total [("outcome", "error")] 1"#,
             r#"counter hook_calls_total [("outcome", "ignored")] 2"#,
+            r#"counter hook_calls_total [("outcome", "rejected")] 0"#,
+            r#"counter hook_calls_total [("outcome", "timeout")] 0"#,
             r#"counter hook_calls_total [("outcome", "cancelled")] 3"#,
             r#"counter hook_calls_total [("outcome", "panicked")] 1"#,
             "gauge hook_calls_in_flight [] 2",

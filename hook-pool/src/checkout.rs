@@ -257,9 +257,10 @@ where
                     let (lease, good) = ready!(check.as_mut().poll(cx));
                     // What was checked is not kept, should closing it panic.
                     *this.state = State::Done;
-                    let passed = match good {
-                        true => lease.pass(pool.core().clock().now(), *this.from),
-                        false => Err((lease, Closing::Unfit)),
+                    let passed = if good {
+                        lease.pass(pool.core().clock().now(), *this.from)
+                    } else {
+                        Err((lease, Closing::Unfit))
                     };
                     match passed {
                         Ok(pooled) => State::Over(Ok(pooled)),

@@ -47,6 +47,19 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static> Key for K {}
 ///
 /// A clone shares the connector; each connect makes a clone of that, under a lock of its own that nothing
 /// else takes.
+///
+/// ```
+/// use hook_pool::{AnyError, ConnectionPool};
+/// use tower::{BoxError, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), BoxError> {
+/// let connector = service_fn(|_: &'static str| async { Ok::<_, BoxError>("a connection") });
+/// let pool = ConnectionPool::new(AnyError::new(connector), 10);
+/// assert_eq!(*pool.get(&"localhost").await?, "a connection");
+/// # Ok(())
+/// # }
+/// ```
 pub struct AnyError<M>(Arc<Mutex<M>>);
 
 impl<M> AnyError<M> {

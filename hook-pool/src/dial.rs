@@ -150,6 +150,7 @@ impl<K, C, E> Dial<K, C, E> {
         let outcome = self.dial(connector, config.connect_timeout).await;
         let now = config.clock.now();
         let (shared, id, number) = (self.shared.clone(), self.shelf, self.number);
+        let generation = self.generation;
         let (surplus, next) = match outcome {
             Outcome::Closed => return None,
             Outcome::Connected(inner) => {
@@ -157,7 +158,7 @@ impl<K, C, E> Dial<K, C, E> {
                 let entry = Box::new(Entry {
                     inner,
                     shelf: id,
-                    generation: self.generation,
+                    generation,
                     born: now,
                     retire_at: None,
                     broken: false,
@@ -178,8 +179,8 @@ impl<K, C, E> Dial<K, C, E> {
             }
             Outcome::Failed(cause) => {
                 self.done = true;
-                let (next, after) = shared
-                    .step(|shelves, after| shelves.failed(id, number, self.generation, cause, now, after));
+                let (next, after) =
+                    shared.step(|shelves, after| shelves.failed(id, (number, generation), cause, now, after));
                 (None, (next.map(|next| self.next(next)), after))
             }
         };
@@ -247,12 +248,12 @@ impl<K, C, E> Drop for Dial<K, C, E> {
         if self.done {
             return;
         }
-        let (id, number) = (self.shelf, self.number);
+        let (id, number, generation) = (self.shelf, self.number, self.generation);
         // A panic before that was none of the connector's.
         if self.begun && thread::panicking() {
             let now = TokioInstant::now().into_std();
             self.shared
-                .with(|shelves, after| shelves.panicked(id, number, self.generation, now, after));
+                .with(|shelves, after| shelves.panicked(id, (number, generation), now, after));
         } else {
             self.shared
                 .with(|shelves, after| shelves.dropped(id, number, after));
@@ -305,7 +306,7 @@ impl<K, C, E> Probe<K, C, E> {
         next
     }
 
-    /// Whether there is nothing to wait for: the pool is closed, or all is well again.
+    /// Whether there is nothing to wait for any more; if there is, this is woken when that changes.
     fn is_over(&self, cx: &Context<'_>) -> bool {
         let mut waker = Some(cx.waker().clone());
         self.shared.with(|shelves, _| {
@@ -313,7 +314,8 @@ impl<K, C, E> Probe<K, C, E> {
             if let Some(place) = &mut shelf.prober {
                 std::mem::swap(place, &mut waker);
             }
-            shelf.trouble.is_none() || shelves.is_closed()
+            let well = shelf.trouble.is_none();
+            well || shelves.is_closed()
         })
     }
 }

@@ -125,12 +125,13 @@ impl<E> From<Refusal<E>> for GetError<E> {
     }
 }
 
-impl<E> fmt::Display for GetError<E> {
+/// Says what went wrong with the connector too, for logs that print no sources.
+impl<E: fmt::Display> fmt::Display for GetError<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Connect(_) => f.write_str("could not connect"),
+            Self::Connect(err) => write!(f, "could not connect: {err}"),
             Self::Timeout(exhausted) => exhausted.fmt(f),
-            Self::Rejected(_) => f.write_str("no connection to be had"),
+            Self::Rejected(rejected) => write!(f, "no connection to be had: {rejected}"),
         }
     }
 }
@@ -145,13 +146,17 @@ impl<E: Error + 'static> Error for GetError<E> {
     }
 }
 
-impl<E> fmt::Display for Exhausted<E> {
+impl<E: fmt::Display> fmt::Display for Exhausted<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
             "no connection came free within {:?}: {} in use, {} idle, {} being opened, {} more waiting",
             self.waited, self.used, self.idle, self.connecting, self.waiting
-        )
+        )?;
+        match &self.last_error {
+            Some(err) => write!(f, "; the last connect failed: {err}"),
+            None => Ok(()),
+        }
     }
 }
 

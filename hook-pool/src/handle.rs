@@ -71,7 +71,7 @@ impl PoolHandle {
     pub fn resize(&self, max_per_key: usize) {
         assert!(
             max_per_key > 0,
-            "a pool of no connections serves nobody: max_per_key must be 1 or more"
+            "a pool of no connections serves nobody: max_per_key must be 1 or more, not 0"
         );
         self.pool.resize(Some(max_per_key), None);
     }
@@ -85,7 +85,7 @@ impl PoolHandle {
     pub fn resize_total(&self, max_total: usize) {
         assert!(
             max_total > 0,
-            "a pool of no connections serves nobody: max_total must be 1 or more"
+            "a pool of no connections serves nobody: max_total must be 1 or more, not 0"
         );
         self.pool.resize(None, Some(max_total));
     }

@@ -37,7 +37,7 @@ impl<K, C> PoolLayer<K, C> {
     pub fn new(max_per_key: usize) -> Self {
         assert!(
             max_per_key > 0,
-            "a pool of no connections serves nobody: max_per_key must be 1 or more"
+            "a pool of no connections serves nobody: max_per_key must be 1 or more, not 0"
         );
         Self {
             core: Core::new(max_per_key),

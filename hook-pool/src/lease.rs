@@ -217,7 +217,7 @@ impl<K, C, E> InCheck<K, C, E> {
         })
     }
 
-    /// Is handed out, unless it has to be closed for what has happened during the check.
+    /// Is handed out, unless it is of no use any more, for the reason that comes with it then.
     pub(crate) fn pass(
         mut self,
         now: Instant,
@@ -230,10 +230,10 @@ impl<K, C, E> InCheck<K, C, E> {
     {
         let mut entry = self.entry.take().expect("it passes once");
         match self.shared.with(|shelves, _| shelves.pass(&mut entry, now, from)) {
-            None => Ok(Pooled::new(self.shared.clone(), entry)),
-            Some(closing) => {
+            Ok(()) => Ok(Pooled::new(self.shared.clone(), entry)),
+            Err(why) => {
                 self.entry = Some(entry);
-                Err((self, closing))
+                Err((self, why))
             }
         }
     }
@@ -272,7 +272,7 @@ impl<K, C, E> Drop for InCheck<K, C, E> {
     }
 }
 
-/// The slot of a connection that was not handed out after its check.
+/// The slot of a connection that failed its check, or was of no use after it.
 pub(crate) struct EmptySlot<K, C, E> {
     shared: Arc<Shared<K, C, E>>,
     shelf: usize,

@@ -84,7 +84,7 @@ impl<M: Service<K>, K> ConnectionPool<M, K> {
     pub fn new(connector: M, max_per_key: usize) -> Self {
         assert!(
             max_per_key > 0,
-            "a pool of no connections serves nobody: max_per_key must be 1 or more"
+            "a pool of no connections serves nobody: max_per_key must be 1 or more, not 0"
         );
         Self::from_core(connector, Core::new(max_per_key))
     }
@@ -161,7 +161,8 @@ impl<M: Connector<K>, K: Key> ConnectionPool<M, K> {
         Get::new(self, key, Location::caller())
     }
 
-    /// Opens connections for `key` until `n` are open, in use or not, or as many as there may be.
+    /// Opens connections for `key` until `n` are open, in use or not, or as many as there may be: per key, and in
+    /// all beside those of other keys, none of which is closed for it.
     ///
     /// They stay until they have been idle for too long; see [`min_idle`](Self::min_idle) for more than that. Like
     /// any connects these are the pool's, and no more at a time than [`max_connecting`](Self::max_connecting).

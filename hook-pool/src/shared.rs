@@ -270,7 +270,7 @@ where
         asked
     }
 
-    /// Asks for another connection in place of one that is closed after its check, without losing the turn.
+    /// Asks for another connection in place of one that is of no use, without losing the turn.
     pub(crate) fn ask_again(
         &self,
         unfit: InCheck<K, C, E>,

@@ -154,27 +154,29 @@ impl<C, E> Shelf<C, E> {
         let floor = self.floor.saturating_sub(self.idle.len() + self.used);
         // Where somebody waits nothing is idle, so the rest is wanted on top.
         let need = (self.waiting() + self.replacing + idle.max(floor)).saturating_sub(self.connecting());
-        let may = limits
-            .max_connecting
-            .min(self.ramp)
-            .saturating_sub(self.connecting());
+        let may = self.at_once(limits).saturating_sub(self.connecting());
         need.min(may).min(limits.max.saturating_sub(self.size()))
     }
 
-    /// Whether one more connect may be under way, for all this shelf knows.
-    pub(crate) fn may_connect(&self, limits: &Limits) -> bool {
-        self.prober.is_none()
-            && self.size() < limits.max
-            && self.connecting() < limits.max_connecting.min(self.ramp)
-    }
-
     /// Whether somebody in line would get a connect of its own, were there room for it in all.
-    pub(crate) fn is_hungry(&self, limits: &Limits) -> bool {
+    pub(crate) fn is_hungry(&self, limits: &Limits, now: Instant) -> bool {
         let polled = |place| self.line.get(place).is_some_and(|waiter| waiter.polled);
         self.parked() > 0
             && self.prober.is_none()
+            && self.back_off(now).is_none()
             && self.wanted(limits) > 0
             && self.line.in_line().any(polled)
+    }
+
+    /// How many connects may be under way at once.
+    pub(crate) fn at_once(&self, limits: &Limits) -> usize {
+        limits.max_connecting.min(self.ramp)
+    }
+
+    /// Until when nothing is tried, if that is not over.
+    pub(crate) fn back_off(&self, now: Instant) -> Option<Instant> {
+        let trouble = self.trouble.as_ref()?;
+        (now < trouble.retry_at).then_some(trouble.retry_at)
     }
 
     /// Whether whoever asks now can only be told what went wrong last time.
@@ -231,6 +233,30 @@ impl<C, E> Shelf<C, E> {
         waiter.grant
     }
 
+    /// Takes connections back from those who were served and have not come for them yet, whose turn it is again, in
+    /// the order they had. They were woken when they were served, and so are going to look.
+    pub(crate) fn revoke(&mut self, mut into: impl FnMut(Box<Entry<C>>)) -> usize {
+        let mut revoked = Vec::new();
+        for place in self.line.numbers() {
+            let Some(waiter) = self.line.get_mut(place) else {
+                continue;
+            };
+            match waiter.grant.take() {
+                Some(Grant::Connection(entry)) => {
+                    revoked.push((waiter.ticket, place));
+                    into(entry);
+                }
+                other => waiter.grant = other,
+            }
+        }
+        self.used -= revoked.len();
+        revoked.sort_unstable();
+        for (_, place) in revoked.iter().rev() {
+            self.line.join_front(*place);
+        }
+        revoked.len()
+    }
+
     /// Gives `grant` to the first in line, if anybody is.
     pub(crate) fn serve<K>(
         &mut self,
@@ -246,29 +272,6 @@ impl<C, E> Shelf<C, E> {
             after.wake(waiter.waker.take());
         }
         None
-    }
-
-    /// Takes back what was given to whoever has not come for it yet. They are at the front of the line again, in their
-    /// order, and have been woken.
-    pub(crate) fn recall(&mut self) -> Vec<Box<Entry<C>>> {
-        let served = |waiter: &Waiter<C, E>| matches!(waiter.grant, Some(Grant::Connection(_)));
-        let mut places: Vec<(u64, usize)> = self
-            .line
-            .slots()
-            .filter(|(_, waiter)| served(waiter))
-            .map(|(place, waiter)| (waiter.ticket, place))
-            .collect();
-        places.sort_unstable();
-        let mut recalled = Vec::new();
-        for (_, place) in places.into_iter().rev() {
-            let grant = self.line.get_mut(place).and_then(|waiter| waiter.grant.take());
-            if let Some(Grant::Connection(entry)) = grant {
-                recalled.push(entry);
-            }
-            self.line.join_front(place);
-        }
-        self.used -= recalled.len();
-        recalled
     }
 
     /// Tells everybody in line that it was in vain.
@@ -299,7 +302,15 @@ impl<C, E> Shelf<C, E> {
     /// A connect has succeeded: all is well, and one more may be under way; so every round doubles them.
     pub(crate) fn recover<K>(&mut self, after: &mut Aftermath<K, C, E>) {
         self.ramp = self.ramp.saturating_add(1);
+        self.forget_trouble(after);
+    }
+
+    /// Nothing is known to be wrong any more: whoever waits to try again need not.
+    pub(crate) fn forget_trouble<K>(&mut self, after: &mut Aftermath<K, C, E>) {
         after.discard_cause(self.trouble.take().map(|trouble| trouble.cause));
+        if let Some(prober) = &mut self.prober {
+            after.wake(prober.take());
+        }
     }
 
     /// A connect has failed. `delay` is asked for the time to wait after so many failures in a row.

@@ -97,7 +97,7 @@ impl<K, C, E> Warmth<'_, K, C, E> {
                 if shelves.is_closed() {
                     return Err(Some(Refusal::of(Reason::PoolClosed)));
                 }
-                let n = n.min(shelves.limits.max).min(shelves.limits.max_total);
+                let n = n.min(shelves.room_at(self.shelf));
                 let shelf = shelves.shelf(self.shelf);
                 if shelf.idle.len() + shelf.used >= n {
                     return Err(None);

@@ -285,7 +285,7 @@ async fn as_a_service_it_stands_under_and_over_towers_own_layers() {
 async fn an_error_is_a_short_sentence_with_its_cause_behind_it() {
     let pool = Dialler::default().then(How::Refuse).pool(1);
     let err = pool.get(&()).await.unwrap_err();
-    assert_eq!(err.to_string(), "could not connect");
+    assert_eq!(err.to_string(), "could not connect: connection refused");
     assert_eq!(
         std::error::Error::source(&err).unwrap().to_string(),
         "connection refused"
@@ -293,7 +293,7 @@ async fn an_error_is_a_short_sentence_with_its_cause_behind_it() {
 
     pool.close();
     let err = pool.get(&()).await.unwrap_err();
-    assert_eq!(err.to_string(), "no connection to be had");
+    assert_eq!(err.to_string(), "no connection to be had: pool closed");
     assert_eq!(Rejected::find(&err).unwrap().reason(), Reason::PoolClosed);
 }
 
@@ -368,5 +368,8 @@ fn absurd_settings_are_refused_in_a_full_sentence() {
         ),
     ] {
         assert!(panic.contains(says), "{panic}");
+        // And what it was given instead.
+        let (_, given) = panic.rsplit_once(", not ").expect(&panic);
+        assert!(!given.is_empty(), "{panic}");
     }
 }

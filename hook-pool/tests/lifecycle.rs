@@ -145,6 +145,18 @@ async fn a_warm_up_can_be_awaited_and_keeps_to_the_limits() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_warm_up_asks_for_no_more_than_there_may_be_over_all_keys() {
+    let dialler = Dialler::default();
+    let pool: TestPool<&str> = TestPool::new(dialler.clone(), 5).max_total(3);
+    let begun = Instant::now();
+    let _other = pool.get(&"b").await.unwrap();
+    pool.warm_up(&"a", 5).await.unwrap();
+    assert_eq!((begun.elapsed(), dialler.open()), (Duration::ZERO, 3));
+    pool.warm_up(&"c", 1).await.unwrap();
+    assert_eq!((begun.elapsed(), dialler.open()), (Duration::ZERO, 3));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_warm_up_says_why_it_failed() {
     let dialler = Dialler::default().then(How::Open).then(How::RefuseAfter(ms(5)));
     let pool = dialler.pool(4).max_connecting(1);

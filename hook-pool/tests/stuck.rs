@@ -23,7 +23,7 @@ fn how(random: &mut Random) -> How {
 
 async fn settle(getting: &mut Vec<Getting<'_>>, leases: &mut Vec<Lease>) {
     for _ in 0..4 {
-        while let Some(woken) = getting.iter().position(|get| get.is_woken()) {
+        while let Some(woken) = getting.iter().position(Spawn::is_woken) {
             if let Poll::Ready(result) = getting[woken].poll() {
                 drop(getting.remove(woken));
                 leases.extend(result);

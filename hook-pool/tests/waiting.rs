@@ -369,7 +369,7 @@ async fn a_timeout_says_what_there_was_and_what_went_wrong_last() {
     assert_eq!(*exhausted.last_error.as_deref().unwrap(), Refused);
     assert_eq!(
         exhausted.to_string(),
-        "no connection came free within 100ms: 2 in use, 0 idle, 1 being opened, 1 more waiting"
+        "no connection came free within 100ms: 2 in use, 0 idle, 1 being opened, 1 more waiting; the last connect failed: connection refused"
     );
     let err = other.unwrap_err();
     let waited = ms(100);

@@ -77,6 +77,13 @@ impl<K: Eq, V> Follower<K, V> {
         }
     }
 
+    /// Since when there is something to wait for.
+    #[cfg(feature = "http")]
+    pub(crate) fn promised(&self) -> Option<u64> {
+        let since = self.flight.promised.load(std::sync::atomic::Ordering::Relaxed);
+        (since > 0).then_some(since)
+    }
+
     /// Stops waiting.
     pub(crate) fn give_up(mut self) -> Hashed<K> {
         self.leave();

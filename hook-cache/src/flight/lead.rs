@@ -39,6 +39,14 @@ impl<K: Eq, V> Lead<K, V> {
         self.began = self.flights.tick();
     }
 
+    /// Tells those who wait since when they wait for the end only.
+    #[cfg(feature = "http")]
+    pub(crate) fn promise(&self, now: u64) {
+        self.flight
+            .promised
+            .store(now.max(1), std::sync::atomic::Ordering::Relaxed);
+    }
+
     /// Gives the value to everybody who waits, and stores it unless the flight was detached.
     ///
     /// `outdated` is asked when nobody can join any more: when what the value depends on was last

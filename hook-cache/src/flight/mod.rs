@@ -71,6 +71,9 @@ struct Taken<K, V> {
 struct Flight<V> {
     /// When its first load began; one that was taken over and not resumed has begun since.
     began: u64,
+    /// When its leader knew that there is something to wait for, in the cache's time; 0 is not yet.
+    #[cfg(feature = "http")]
+    promised: std::sync::atomic::AtomicU64,
     state: Mutex<State<V>>,
 }
 
@@ -308,6 +311,8 @@ impl<V> Flight<V> {
     fn new(began: u64) -> Self {
         Self {
             began,
+            #[cfg(feature = "http")]
+            promised: std::sync::atomic::AtomicU64::new(0),
             state: Mutex::new(State {
                 stage: Stage::Led,
                 line: Line::new(),

@@ -178,7 +178,7 @@ struct Plain<K, V, X> {
     errors: X,
 }
 
-impl<K, V, X, E> Owner<K, V, E> for Plain<K, V, X>
+impl<K, V, X, E> Owner<K, V, E, ()> for Plain<K, V, X>
 where
     X: sealed::Errors<E>,
 {
@@ -186,7 +186,7 @@ where
         &self.cache
     }
 
-    fn admits(&self, _key: &K, _value: &V) -> bool {
+    fn admits(&self, (): &(), _key: &K, _value: &V) -> bool {
         true
     }
 
@@ -208,9 +208,15 @@ where
 {
     type Value = V;
     type Error = E;
+    type Note = ();
+    type Output = Result<V, E>;
     type Future = Fut;
 
     fn load(self) -> Fut {
         (self.0)()
+    }
+
+    fn split(result: Result<V, E>) -> (Result<V, E>, ()) {
+        (result, ())
     }
 }

@@ -6,8 +6,8 @@ mod refresh;
 mod response;
 mod sweeper;
 
-pub use call::Calling;
-pub(crate) use call::OneCall;
+pub use call::{Calling, Loading, Noted};
+pub(crate) use call::{ForRequests, OneCall};
 pub use get_or_load::GetOrLoad;
 pub use refresh::Refresh;
 pub use response::ResponseFuture;

@@ -2,6 +2,7 @@ use std::{
     fmt,
     future::Future,
     hash::Hash,
+    marker::PhantomData,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -10,7 +11,7 @@ use std::{
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use super::{Calling, OneCall};
+use super::{ForRequests, Loading, OneCall};
 use crate::{
     carry::Carry, errand::Claim, errors::Errors, hashed::Hashed, layer::Shared, load::Miss, policy::StoreIf,
 };
@@ -20,28 +21,39 @@ pin_project! {
     pub struct Refresh<S, Req, K, V, F, J, X, D>
     where
         S: Service<Req, Response = V>,
-        D: Carry<Calling<S, Req>>,
+        J: StoreIf<Req, K, V>,
+        D: Carry<Loading<S, Req, J::Note>>,
         K: Eq,
     {
         #[pin]
-        miss: Miss<Arc<Shared<K, V, F, J, X>>, OneCall<S, Req>, K, V, D>,
+        miss: Miss<ForRequests<K, V, F, J, X, Req>, OneCall<S, Req, J::Note>, K, V, D>,
     }
 }
 
 impl<S, Req, K, V, F, J, X, D> Refresh<S, Req, K, V, F, J, X, D>
 where
     S: Service<Req, Response = V>,
-    D: Carry<Calling<S, Req>>,
+    J: StoreIf<Req, K, V>,
+    D: Carry<Loading<S, Req, J::Note>>,
     K: Eq,
 {
     pub(crate) fn new(
         shared: Arc<Shared<K, V, F, J, X>>,
         key: Hashed<K>,
-        call: OneCall<S, Req>,
+        call: OneCall<S, Req, J::Note>,
         claim: Claim<K, V>,
     ) -> Self {
         Self {
-            miss: Miss::new(shared, key, call).claimed(claim).in_background(),
+            miss: Miss::new(
+                ForRequests {
+                    shared,
+                    of: PhantomData,
+                },
+                key,
+                call,
+            )
+            .claimed(claim)
+            .in_background(),
         }
     }
 }
@@ -51,9 +63,9 @@ where
     S: Service<Req, Response = V>,
     K: Hash + Eq + Clone,
     V: Clone,
-    J: StoreIf<K, V>,
     X: Errors<S::Error>,
-    D: Carry<Calling<S, Req>>,
+    J: StoreIf<Req, K, V>,
+    D: Carry<Loading<S, Req, J::Note>>,
 {
     type Output = ();
 
@@ -66,7 +78,8 @@ where
 impl<S, Req, K, V, F, J, X, D> fmt::Debug for Refresh<S, Req, K, V, F, J, X, D>
 where
     S: Service<Req, Response = V>,
-    D: Carry<Calling<S, Req>>,
+    J: StoreIf<Req, K, V>,
+    D: Carry<Loading<S, Req, J::Note>>,
     K: Eq,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -2,6 +2,7 @@ use std::{
     fmt,
     future::Future,
     hash::Hash,
+    marker::PhantomData,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -10,14 +11,14 @@ use std::{
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use super::{Calling, OneCall};
+use super::{Calling, ForRequests, Loading, OneCall};
 use crate::{
     carry::Carry,
     errand::Claim,
     errors::Errors,
     hashed::Hashed,
     layer::Shared,
-    load::{Load, Miss, SPENT},
+    load::{Miss, SPENT},
     policy::StoreIf,
 };
 
@@ -28,7 +29,8 @@ pin_project! {
     pub struct ResponseFuture<S, Req, K, V, F, J, X, D>
     where
         S: Service<Req, Response = V>,
-        D: Carry<Calling<S, Req>>,
+        J: StoreIf<Req, K, V>,
+        D: Carry<Loading<S, Req, J::Note>>,
         K: Eq,
     {
         #[pin]
@@ -41,7 +43,8 @@ pin_project! {
     enum State<S, Req, K, V, F, J, X, D>
     where
         S: Service<Req, Response = V>,
-        D: Carry<Calling<S, Req>>,
+        J: StoreIf<Req, K, V>,
+        D: Carry<Loading<S, Req, J::Note>>,
         K: Eq,
     {
         Hit { value: Option<V> },
@@ -52,12 +55,14 @@ pin_project! {
     }
 }
 
-type Led<S, Req, K, V, F, J, X, D> = Miss<Arc<Shared<K, V, F, J, X>>, OneCall<S, Req>, K, V, D>;
+type Led<S, Req, K, V, F, J, X, D> =
+    Miss<ForRequests<K, V, F, J, X, Req>, OneCall<S, Req, <J as StoreIf<Req, K, V>>::Note>, K, V, D>;
 
 impl<S, Req, K, V, F, J, X, D> ResponseFuture<S, Req, K, V, F, J, X, D>
 where
     S: Service<Req, Response = V>,
-    D: Carry<Calling<S, Req>>,
+    J: StoreIf<Req, K, V>,
+    D: Carry<Loading<S, Req, J::Note>>,
     K: Eq,
 {
     #[inline]
@@ -71,10 +76,17 @@ where
     pub(crate) fn miss(
         shared: Arc<Shared<K, V, F, J, X>>,
         key: Hashed<K>,
-        call: OneCall<S, Req>,
+        call: OneCall<S, Req, J::Note>,
         claim: Option<Claim<K, V>>,
     ) -> Self {
-        let mut miss = Miss::new(shared, key, call);
+        let mut miss = Miss::new(
+            ForRequests {
+                shared,
+                of: PhantomData,
+            },
+            key,
+            call,
+        );
         if let Some(claim) = claim {
             miss = miss.claimed(claim);
         }
@@ -84,9 +96,9 @@ where
     }
 
     #[inline]
-    pub(crate) fn passing_by(call: OneCall<S, Req>) -> Self {
+    pub(crate) fn passing_by(call: Calling<S, Req>) -> Self {
         Self {
-            state: State::PassingBy { call: call.load() },
+            state: State::PassingBy { call },
         }
     }
 }
@@ -96,9 +108,9 @@ where
     S: Service<Req, Response = V>,
     K: Hash + Eq + Clone,
     V: Clone,
-    J: StoreIf<K, V>,
     X: Errors<S::Error>,
-    D: Carry<Calling<S, Req>>,
+    J: StoreIf<Req, K, V>,
+    D: Carry<Loading<S, Req, J::Note>>,
 {
     type Output = Result<V, S::Error>;
 
@@ -115,7 +127,8 @@ where
 impl<S, Req, K, V, F, J, X, D> fmt::Debug for ResponseFuture<S, Req, K, V, F, J, X, D>
 where
     S: Service<Req, Response = V>,
-    D: Carry<Calling<S, Req>>,
+    J: StoreIf<Req, K, V>,
+    D: Carry<Loading<S, Req, J::Note>>,
     K: Eq,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -10,9 +10,11 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
 use super::{
+    errand::{Place, settle},
     layer::Shared,
     stored::{Kept, Key, Stored},
 };
+use crate::{core, flight::Lead};
 
 pin_project! {
     /// The body of a response that came through an [`HttpCache`](super::HttpCache): one from memory, or the inner
@@ -31,18 +33,19 @@ pin_project! {
     }
 }
 
-/// What is kept of a body under way. Dropped before the end, it is kept nowhere.
+/// What is kept of a body under way. Dropped before the end, it is kept nowhere, and one of those who wait calls for
+/// itself.
 pub(super) struct Twin {
     pub(super) shared: Arc<Shared>,
-    pub(super) key: Key,
-    /// What the URI leads to, if the response depends on more than that.
-    pub(super) index: Option<(Key, Stored)>,
+    pub(super) uri: Arc<str>,
+    pub(super) place: Place,
     pub(super) kept: Kept,
     /// When its request began, among the invalidations.
     pub(super) began: u64,
     /// How many bytes there are to be, if that was said.
     pub(super) length: Option<u64>,
     pub(super) bytes: BytesMut,
+    pub(super) lead: Option<Lead<Key, Stored>>,
 }
 
 impl Twin {
@@ -55,25 +58,28 @@ impl Twin {
         true
     }
 
+    /// It cannot be kept, nor could the next one. All who wait go on at once, not one after the other.
+    fn give_up(self) {
+        settle(&self.shared, &self.uri, self.lead, core::Kept::Refused);
+    }
+
     fn store(mut self) {
         if self
             .length
             .is_some_and(|length| length != self.bytes.len() as u64)
         {
-            return;
+            return self.give_up();
         }
-        self.kept.body = self.bytes.freeze();
-        let cache = &self.shared.cache;
-        let tags = || super::layer::tags(&self.key.uri);
-        if let Some((key, varies)) = self.index {
-            cache.put_since(key, varies, tags(), self.began);
-        }
-        cache.put_since(
-            self.key.clone(),
-            Stored::Response(Arc::new(self.kept)),
-            tags(),
-            self.began,
-        );
+        // What grew has room to spare, which would be kept and weighed nowhere.
+        self.kept.body = if self.bytes.capacity() > self.bytes.len() + self.bytes.len() / 8 {
+            Bytes::copy_from_slice(&self.bytes)
+        } else {
+            self.bytes.freeze()
+        };
+        let came_of_it = self
+            .shared
+            .store(&self.uri, self.place, Arc::new(self.kept), self.began);
+        settle(&self.shared, &self.uri, self.lead, came_of_it);
     }
 }
 
@@ -117,15 +123,19 @@ impl<B: Body<Data = Bytes>> Body for CacheBody<B> {
             KindProj::Passing { inner, copy } => (inner, copy),
         };
         let frame = ready!(inner.as_mut().poll_frame(cx));
-        match &frame {
-            Some(Ok(frame)) => match frame.data_ref() {
-                Some(data) if copy.as_mut().is_some_and(|copy| !copy.take(data)) => *copy = None,
-                Some(_) => {}
+        let goes_on = match (&frame, copy.as_mut()) {
+            (Some(Ok(frame)), Some(copy)) => match frame.data_ref() {
+                Some(data) => copy.take(data),
                 // Trailers are not kept, and without them it would not be the same response.
-                None => *copy = None,
+                None => false,
             },
-            Some(Err(_)) => *copy = None,
-            None => {}
+            (Some(Err(_)), _) => false,
+            (None, _) | (_, None) => true,
+        };
+        if !goes_on {
+            if let Some(copy) = copy.take() {
+                copy.give_up();
+            }
         }
         if frame.is_none() || inner.is_end_stream() {
             if let Some(copy) = copy.take() {

@@ -30,6 +30,10 @@ impl Directives {
                 found.no_store = true;
                 continue;
             };
+            // What is quoted for ever may hide a no.
+            if !is_balanced(value) {
+                found.no_store = true;
+            }
             for directive in split_unquoted(value) {
                 found.add(directive.trim());
             }
@@ -43,7 +47,7 @@ impl Directives {
             None => (directive, None),
         };
         // A time that is no number is no time at all (4.2.1); of two the shorter one counts.
-        let seconds = value.and_then(|value| value.parse().ok()).unwrap_or(0);
+        let seconds = value.and_then(seconds).unwrap_or(0);
         let shorter = |before: Option<u64>| Some(before.map_or(seconds, |before| before.min(seconds)));
         match name.to_ascii_lowercase().as_str() {
             "no-store" => self.no_store = true,
@@ -61,11 +65,43 @@ impl Directives {
 
 /// The parts between commas that are not within quotes.
 fn split_unquoted(value: &str) -> impl Iterator<Item = &str> {
-    let mut quoted = false;
-    value.split(move |c| {
-        quoted ^= c == '"';
-        c == ',' && !quoted
-    })
+    let mut quotes = Quotes::default();
+    value.split(move |c| !quotes.within(c) && c == ',')
+}
+
+fn is_balanced(value: &str) -> bool {
+    let mut quotes = Quotes::default();
+    value.chars().for_each(|c| {
+        quotes.within(c);
+    });
+    !quotes.open
+}
+
+/// Where quoted strings begin and end; a backslash within one keeps the next character from ending it (RFC 9110, 5.6.4).
+#[derive(Default)]
+struct Quotes {
+    open: bool,
+    escaped: bool,
+}
+
+impl Quotes {
+    /// Whether `c`, which comes next, is within quotes.
+    fn within(&mut self, c: char) -> bool {
+        if self.escaped {
+            self.escaped = false;
+        } else if self.open && c == '\\' {
+            self.escaped = true;
+        } else if c == '"' {
+            self.open = !self.open;
+        }
+        self.open
+    }
+}
+
+/// A number of seconds: digits and nothing else. One too large is as large as can be (1.2.2).
+fn seconds(value: &str) -> Option<u64> {
+    let digits = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
+    digits.then(|| value.parse().unwrap_or(u64::MAX))
 }
 
 /// What a request wants of a cache.
@@ -84,12 +120,7 @@ pub(super) fn wish(headers: &HeaderMap) -> Wish {
     let partial = [RANGE, IF_RANGE, IF_MATCH, IF_UNMODIFIED_SINCE, TRANSFER_ENCODING];
     let has_body = headers.get(CONTENT_LENGTH).is_some_and(|length| length != "0");
     let asked = Directives::of(headers);
-    let conditional = headers.contains_key(IF_MODIFIED_SINCE) && !headers.contains_key(IF_NONE_MATCH);
-    if has_body
-        || conditional
-        || asked.no_store
-        || own.iter().chain(&partial).any(|name| headers.contains_key(name))
-    {
+    if has_body || asked.no_store || own.iter().chain(&partial).any(|name| headers.contains_key(name)) {
         return Wish::Bypass;
     }
     let pragma = !headers.contains_key(CACHE_CONTROL)
@@ -105,6 +136,13 @@ pub(super) fn wish(headers: &HeaderMap) -> Wish {
     } else {
         Wish::Anything
     }
+}
+
+/// Whether the client has a response already and asks whether it is still right.
+pub(super) fn is_conditional(headers: &HeaderMap) -> bool {
+    [IF_NONE_MATCH, IF_MODIFIED_SINCE]
+        .iter()
+        .any(|name| headers.contains_key(name))
 }
 
 /// For how long a response may be served from a shared cache; none if it may not be stored.
@@ -149,10 +187,7 @@ pub(super) fn age(headers: &HeaderMap) -> u64 {
     let Some(age) = headers.get(AGE) else {
         return 0;
     };
-    age.to_str()
-        .ok()
-        .and_then(|age| age.trim().parse().ok())
-        .unwrap_or(0)
+    age.to_str().ok().and_then(|age| seconds(age.trim())).unwrap_or(0)
 }
 
 /// The header fields of the request that a response depends on; none if on what nobody can know.

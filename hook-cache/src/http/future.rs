@@ -2,32 +2,35 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
-    sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
+    time::Duration,
 };
 
-use bytes::{Bytes, BytesMut};
-use http::{
-    HeaderMap, HeaderValue, Method, Request, Response,
-    header::{AGE, CONTENT_LENGTH},
-};
+use bytes::Bytes;
+use http::{Request, Response};
 use http_body::Body;
 use pin_project_lite::pin_project;
+use tokio::time::{Instant, Sleep, sleep};
 use tower_service::Service;
 
 use super::{
     CacheBody,
-    body::Twin,
-    directives::{age, lifetime, vary},
-    layer::{Shared, X_CACHE},
-    stored::{Kept, Key, Stored, choose, place, spare},
+    errand::{Errand, Missed, labelled},
+    stored::{Key, Stored, find},
 };
-use crate::{future::Calling, stats::Count};
+use crate::{
+    errand::Coalesced,
+    flight::{Flights, Follower, Joined, Turn},
+    future::Calling,
+    load::SPENT,
+    stats::Count,
+};
 
 pin_project! {
     /// The response of an [`HttpCache`](super::HttpCache).
     ///
-    /// Dropping it drops the call of the inner service, if there is one; nothing else depends on it.
+    /// Dropping it drops the call of the inner service, if there is one. One of those who wait for its response then
+    /// calls for itself and the others.
     pub struct HttpResponseFuture<S, B, R>
     where
         S: Service<Request<B>>,
@@ -44,28 +47,28 @@ pin_project! {
         S: Service<Request<B>>,
     {
         Known { response: Option<Response<CacheBody<R>>> },
+        // In a box, as they may come to wait.
+        Asking { asked: Option<Box<Asked<S, B>>> },
+        Waiting { waiting: Option<Box<Waiting<S, B>>> },
         Called { #[pin] call: Calling<S, Request<B>>, errand: Option<Errand> },
     }
 }
 
-/// What the call is for.
-pub(super) enum Errand {
-    Bypass,
-    /// It changes what its URI leads to, if it succeeds.
-    Change {
-        shared: Arc<Shared>,
-        uri: Arc<str>,
-    },
-    Miss(Box<Missed>),
+/// A request that the cache has no answer for.
+pub(super) struct Asked<S, B> {
+    pub(super) inner: S,
+    pub(super) req: Request<B>,
+    pub(super) missed: Box<Missed>,
+    /// Whether it may wait for another's response, and others for its own.
+    pub(super) joins: bool,
 }
 
-/// A request that the cache had no answer for.
-pub(super) struct Missed {
-    pub(super) shared: Arc<Shared>,
-    pub(super) uri: Arc<str>,
-    pub(super) method: Method,
-    pub(super) headers: HeaderMap,
-    pub(super) began: u64,
+/// In line for what another call brings.
+struct Waiting<S, B> {
+    follower: Follower<Key, Stored>,
+    asked: Box<Asked<S, B>>,
+    counted: Coalesced<Key, Stored>,
+    limit: Pin<Box<Sleep>>,
 }
 
 impl<S, B, R> HttpResponseFuture<S, B, R>
@@ -76,6 +79,14 @@ where
         Self {
             state: State::Known {
                 response: Some(response),
+            },
+        }
+    }
+
+    pub(super) fn asking(asked: Asked<S, B>) -> Self {
+        Self {
+            state: State::Asking {
+                asked: Some(Box::new(asked)),
             },
         }
     }
@@ -98,135 +109,192 @@ where
     type Output = Result<Response<CacheBody<R>>, S::Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.project().state.project() {
-            StateProj::Known { response } => Poll::Ready(Ok(response.take().expect(crate::load::SPENT))),
-            StateProj::Called { call, errand } => {
-                let result = ready!(call.poll(cx));
-                Poll::Ready(errand.take().expect(crate::load::SPENT).finish(result))
-            }
-        }
-    }
-}
-
-impl Errand {
-    fn finish<R, E>(self, result: Result<Response<R>, E>) -> Result<Response<CacheBody<R>>, E>
-    where
-        R: Body<Data = Bytes>,
-    {
-        let missed = match self {
-            Self::Bypass => return Ok(pass(result?, None, "bypass")),
-            Self::Change { shared, uri } => {
-                let response = result?;
-                if response.status().is_success() || response.status().is_redirection() {
-                    shared.cache.invalidate_tag(&uri);
+        let mut state = self.project().state;
+        loop {
+            let next = match state.as_mut().project() {
+                StateProj::Known { response } => return Poll::Ready(Ok(response.take().expect(SPENT))),
+                StateProj::Asking { asked } => asked.take().expect(SPENT).ask(cx.waker()),
+                StateProj::Waiting { waiting } => {
+                    let turn = ready!(waiting.as_mut().expect(SPENT).poll(cx));
+                    waiting.take().expect(SPENT).go_on(turn)
                 }
-                return Ok(pass(response, None, "bypass"));
-            }
-            Self::Miss(missed) => missed,
-        };
-        let failed = match &result {
-            Ok(response) => response.status().is_server_error(),
-            Err(_) => true,
-        };
-        if failed {
-            if let Some(kept) = spare(&missed.shared.cache, &missed.uri, &missed.headers) {
-                missed.shared.cache.counts().one(Count::Rescued);
-                let answer = kept.answer(&missed.method, &missed.headers, missed.shared.cache.now());
-                return Ok(labelled(answer, "stale"));
-            }
+                StateProj::Called { call, errand } => {
+                    let result = ready!(call.poll(cx));
+                    return Poll::Ready(errand.take().expect(SPENT).finish(result));
+                }
+            };
+            state.set(next);
         }
-        let response = result?;
-        let copy = missed.copy(&response);
-        Ok(pass(response, copy, "miss"))
     }
 }
 
-impl Missed {
-    /// The beginning of a copy, if the response may be stored.
-    fn copy<R: Body>(self, response: &Response<R>) -> Option<Twin> {
-        let (status, headers) = (response.status(), response.headers());
-        let lifetime = lifetime(status, headers, self.shared.default_ttl)?;
-        let names = vary(headers)?;
-        let length = headers
-            .get(CONTENT_LENGTH)
-            .map(|length| length.to_str().ok()?.parse::<u64>().ok());
-        // A length that is no number: nobody can say whether the body is whole.
-        let length = length.map_or(Some(None), |length| length.map(Some))?;
-        let limit = self.shared.body_limit as u64;
-        let known = response.body().size_hint().lower().max(length.unwrap_or(0));
-        if self.method != Method::GET || known > limit {
-            return None;
+impl<S, B> Asked<S, B>
+where
+    S: Service<Request<B>>,
+{
+    /// Leads, follows, or calls for itself.
+    fn ask<R>(mut self: Box<Self>, waker: &Waker) -> State<S, B, R> {
+        if !self.joins {
+            return self.set_out();
         }
-        let cache = &self.shared.cache;
-        let chosen = choose(&names, &self.headers);
-        let key = Key {
-            uri: self.uri.clone(),
-            place: place(cache, &chosen),
+        let cache = &self.missed.shared.cache;
+        let key = cache.hashed(Key::of(&self.missed.uri));
+        let most = cache.config().flight.waiters;
+        match Flights::join(cache.flights(), key, waker.clone(), most) {
+            Joined::Leading(lead, _) => {
+                // It may have come in since this one looked.
+                if let Some(known) = self.look() {
+                    lead.dissolve();
+                    return known;
+                }
+                self.missed.lead = Some(lead);
+                self.set_out()
+            }
+            Joined::Crowded(_) => self.set_out(),
+            Joined::Following(follower) => {
+                let patience = self.missed.shared.patience;
+                let limit = match follower.promised() {
+                    None => patience,
+                    Some(since) => left(patience, since, cache.now()),
+                };
+                if limit.is_zero() {
+                    drop(follower);
+                    return self.set_out();
+                }
+                let waiting = Waiting {
+                    follower,
+                    counted: Coalesced::new(Some(cache.clone())),
+                    limit: Box::pin(sleep(limit)),
+                    asked: self,
+                };
+                State::Waiting {
+                    waiting: Some(Box::new(waiting)),
+                }
+            }
+        }
+    }
+
+    /// The answer that is in the cache by now.
+    fn look<R>(&self) -> Option<State<S, B, R>> {
+        let missed = &self.missed;
+        let cache = &missed.shared.cache;
+        let kept = find(cache, &missed.uri, &missed.headers)?;
+        cache.counts().one(Count::Hit);
+        let answer = kept.answer(&missed.method, &missed.headers, cache.now());
+        Some(State::Known {
+            response: Some(labelled(answer, "hit")),
+        })
+    }
+
+    /// Calls the inner service.
+    fn set_out<R>(self) -> State<S, B, R> {
+        let Self {
+            inner,
+            mut req,
+            mut missed,
+            ..
+        } = self;
+        missed.begin(req.headers_mut());
+        State::Called {
+            call: Calling::new(inner, req),
+            errand: Some(Errand::Miss(missed)),
+        }
+    }
+}
+
+impl<S, B> Waiting<S, B>
+where
+    S: Service<Request<B>>,
+{
+    /// Its turn; none if the body it waits for takes too long.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Turn<Key, Stored>>> {
+        loop {
+            if let Poll::Ready(turn) = self.follower.poll(cx.waker()) {
+                return Poll::Ready(Some(turn));
+            }
+            ready!(self.limit.as_mut().poll(cx));
+            let shared = &self.asked.missed.shared;
+            // The call itself may take as long as it does; the body, in the hands of its client, may not.
+            let more = match self.follower.promised() {
+                None => shared.patience,
+                Some(since) => left(shared.patience, since, shared.cache.now()),
+            };
+            if more.is_zero() {
+                return Poll::Ready(None);
+            }
+            self.limit.as_mut().reset(Instant::now() + more);
+        }
+    }
+
+    fn go_on<R>(self, turn: Option<Turn<Key, Stored>>) -> State<S, B, R> {
+        let Self {
+            follower,
+            mut asked,
+            mut counted,
+            ..
+        } = self;
+        let Some(turn) = turn else {
+            drop(follower);
+            counted.not();
+            return asked.set_out();
         };
-        let index = key.place.map(|_| {
-            (
-                Key {
-                    uri: self.uri.clone(),
-                    place: None,
+        match turn {
+            Turn::Leading(lead, _) => {
+                counted.not();
+                if let Some(known) = asked.look() {
+                    lead.dissolve();
+                    return known;
+                }
+                asked.missed.lead = Some(lead);
+                asked.set_out()
+            }
+            Turn::Failed(..) => match asked.missed.stand_in() {
+                Some(answer) => State::Known {
+                    response: Some(answer),
                 },
-                Stored::Varies(names.into(), lifetime),
-            )
-        });
-        let mut kept = headers.clone();
-        strip(&mut kept);
-        Some(Twin {
-            kept: Kept {
-                status,
-                age: age(headers),
-                headers: kept,
-                body: Bytes::new(),
-                lifetime,
-                came: cache.now(),
-                chosen,
+                None => {
+                    counted.not();
+                    asked.set_out()
+                }
             },
-            key,
-            index,
-            began: self.began,
-            length,
-            bytes: BytesMut::new(),
-            shared: self.shared,
+            // What was stored may be another variant. Those who find none go all at once, not one after the other.
+            Turn::Served(_) | Turn::Alone(_) => match asked.served() {
+                Some(answer) => answer,
+                None => {
+                    counted.not();
+                    asked.set_out()
+                }
+            },
+            Turn::Again(_) => match asked.served() {
+                Some(answer) => answer,
+                None => {
+                    counted.not();
+                    State::Asking { asked: Some(asked) }
+                }
+            },
+        }
+    }
+}
+
+impl<S, B> Asked<S, B>
+where
+    S: Service<Request<B>>,
+{
+    /// As [`look`](Self::look), for one that counts as having waited.
+    fn served<R>(&self) -> Option<State<S, B, R>> {
+        let missed = &self.missed;
+        let cache = &missed.shared.cache;
+        let kept = find(cache, &missed.uri, &missed.headers)?;
+        let answer = kept.answer(&missed.method, &missed.headers, cache.now());
+        Some(State::Known {
+            response: Some(labelled(answer, "hit")),
         })
     }
 }
 
-/// Takes out what is about the connection and not about the response (RFC 9111, 3.1), and what is said anew.
-fn strip(headers: &mut HeaderMap) {
-    let named: Vec<String> = headers
-        .get_all(http::header::CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(',').map(|name| name.trim().to_ascii_lowercase()))
-        .collect();
-    let fixed = [
-        "connection",
-        "keep-alive",
-        "proxy-connection",
-        "te",
-        "transfer-encoding",
-        "upgrade",
-        "trailer",
-    ];
-    for name in named.iter().map(String::as_str).chain(fixed) {
-        headers.remove(name);
-    }
-    headers.remove(AGE);
-    headers.remove(&X_CACHE);
-}
-
-fn pass<R: Body>(response: Response<R>, copy: Option<Twin>, what: &'static str) -> Response<CacheBody<R>> {
-    labelled(response.map(|body| CacheBody::passing(body, copy)), what)
-}
-
-pub(super) fn labelled<R>(mut response: Response<R>, what: &'static str) -> Response<R> {
-    response
-        .headers_mut()
-        .insert(X_CACHE.clone(), HeaderValue::from_static(what));
-    response
+/// What is left of `patience`, counted from `since`.
+fn left(patience: Duration, since: u64, now: u64) -> Duration {
+    patience.saturating_sub(crate::load::took(since, now))
 }
 
 impl<S, B, R> fmt::Debug for HttpResponseFuture<S, B, R>

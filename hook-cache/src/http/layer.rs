@@ -6,23 +6,24 @@ use std::{
 };
 
 use bytes::Bytes;
-use hook_monitor::{Gather, Source};
-use http::{HeaderName, Method, Request, Response, StatusCode, header::HOST};
+use http::{HeaderName, Method, Request, Response, StatusCode, header::HOST, uri::Authority};
 use http_body::Body;
 use tower_layer::Layer;
 use tower_service::Service;
 
 use super::{
-    CacheBody, HttpResponseFuture,
-    directives::{Wish, wish},
-    future::{Errand, Missed, labelled},
-    stored::{Cache, Key, Stored, find},
+    CacheBody, HttpCacheHandle, HttpResponseFuture,
+    directives::{Wish, is_conditional, wish},
+    errand::{Change, Errand, Missed, labelled},
+    future::Asked,
+    stored::{Cache, Key, Stored, find, known},
 };
-use crate::{
-    CacheStats, ResultCache, config::Config, future::OneCall, load::Load, stats::Count, store::Limits,
-};
+use crate::{ResultCache, config::Config, future::Calling, stats::Count, store::Limits};
 
 pub(super) static X_CACHE: HeaderName = HeaderName::from_static("x-cache");
+
+/// What the tags of a response weigh beside the letters in them.
+const TAGS: usize = 256;
 
 /// What every entry bears beside its URI. No URI is empty.
 pub(super) const ALL: &str = "";
@@ -41,26 +42,41 @@ pub(super) struct Shared {
     pub(super) cache: Cache,
     pub(super) body_limit: usize,
     pub(super) default_ttl: Option<Duration>,
+    /// How long others wait for a body that is under way.
+    pub(super) patience: Duration,
+    /// URIs whose responses turned out not to be kept, lately: nobody waits for the next one.
+    pub(super) unkept: ResultCache<Arc<str>, ()>,
 }
+
+/// For how long nobody waits for the response of a URI that had none to keep, and for how many of those.
+const UNKEPT: (Duration, usize) = (Duration::from_secs(60), 1_000);
 
 impl HttpCacheLayer {
     /// Up to 64 MiB of responses of up to 1 MiB each, for as long as they say.
     pub fn new() -> Self {
-        let config = Config {
+        let mut config = Config {
             name: "http".into(),
-            ttl_by: Some(Arc::new(|_: &Key, stored: &Stored| stored.lifetime())),
             ..Config::default()
         };
-        Self::with(config, 1 << 20, None).capacity_bytes(64 << 20)
+        config.expiry.keep = Duration::from_secs(3_600);
+        Self::with(config, 1 << 20, None, Duration::from_secs(1)).capacity_bytes(64 << 20)
     }
 
-    fn with(config: Config<Key, Stored>, body_limit: usize, default_ttl: Option<Duration>) -> Self {
+    fn with(
+        config: Config<Key, Stored>,
+        body_limit: usize,
+        default_ttl: Option<Duration>,
+        patience: Duration,
+    ) -> Self {
+        let (ttl, capacity) = UNKEPT;
         let cache = ResultCache::with_config(config);
         Self {
             shared: Arc::new(Shared {
                 cache,
                 body_limit,
                 default_ttl,
+                patience,
+                unkept: ResultCache::builder().capacity(capacity).ttl(ttl).build(),
             }),
         }
     }
@@ -68,7 +84,8 @@ impl HttpCacheLayer {
     fn change(self, change: impl FnOnce(&mut Config<Key, Stored>)) -> Self {
         let mut config = self.shared.cache.config().clone();
         change(&mut config);
-        Self::with(config, self.shared.body_limit, self.shared.default_ttl)
+        let shared = &self.shared;
+        Self::with(config, shared.body_limit, shared.default_ttl, shared.patience)
     }
 
     /// How many bytes the responses may weigh together, header fields included. The default is 64 MiB. One may weigh an
@@ -77,7 +94,8 @@ impl HttpCacheLayer {
         self.change(|config| {
             config.limits = Limits::weight(bytes, bytes / 8);
             config.weigh = Some(Arc::new(|key: &Key, stored: &Stored| {
-                (key.uri.len() + stored.bytes()) as u64
+                // Its tags name the URI too.
+                (TAGS + 4 * key.uri.len() + stored.bytes()) as u64
             }));
         })
     }
@@ -85,13 +103,28 @@ impl HttpCacheLayer {
     /// How many bytes a body may have to be stored. The default is 1 MiB. The client gets all of a larger one.
     pub fn body_limit(self, bytes: usize) -> Self {
         let config = self.shared.cache.config().clone();
-        Self::with(config, bytes, self.shared.default_ttl)
+        Self::with(config, bytes, self.shared.default_ttl, self.shared.patience)
     }
 
     /// For how long responses are fresh that do not say so themselves. By default those are not stored.
     pub fn default_ttl(self, ttl: Duration) -> Self {
         let config = self.shared.cache.config().clone();
-        Self::with(config, self.shared.body_limit, Some(ttl))
+        Self::with(config, self.shared.body_limit, Some(ttl), self.shared.patience)
+    }
+
+    /// For how long after its time a response that has an `ETag` or a `Last-Modified` is kept, so that the origin can be
+    /// asked whether it is still right in the place of sending all of it again. The default is an hour; zero is never.
+    pub fn revalidate_within(self, window: Duration) -> Self {
+        self.change(|config| config.expiry.keep = window)
+    }
+
+    /// How long others who ask for a URI wait for the body of its response, which is stored when its own client has read
+    /// it to the end. The default is a second. Whoever has waited so long calls the inner service for itself. It needs
+    /// tokio's timer.
+    pub fn patience(self, limit: Duration) -> Self {
+        let config = self.shared.cache.config().clone();
+        let shared = &self.shared;
+        Self::with(config, shared.body_limit, shared.default_ttl, limit)
     }
 
     /// For how long after its time a response stands in for an error of the inner service and for a status of 500 and
@@ -159,29 +192,37 @@ where
         let errand = match *req.method() {
             Method::GET | Method::HEAD => match self.answer(&req) {
                 Ok(response) => return HttpResponseFuture::known(response),
-                Err(errand) => errand,
+                Err(Unanswered::Missed(missed, joins)) => {
+                    return HttpResponseFuture::asking(Asked {
+                        inner: self.inner.clone(),
+                        req,
+                        missed,
+                        joins,
+                    });
+                }
+                Err(Unanswered::Bypass) => Errand::Bypass,
             },
             Method::OPTIONS | Method::TRACE => Errand::Bypass,
-            _ => Errand::Change {
+            _ => Errand::Change(Change {
                 shared: self.shared.clone(),
                 uri: uri(&req),
-            },
+            }),
         };
-        if !matches!(errand, Errand::Miss(_)) {
-            cache.counts().one(Count::Bypassed);
-        }
-        HttpResponseFuture::called(OneCall::new(self.inner.clone(), req).load(), errand)
+        cache.counts().one(Count::Bypassed);
+        HttpResponseFuture::called(Calling::new(self.inner.clone(), req), errand)
     }
 }
 
 impl<S> HttpCache<S> {
-    fn answer<B, R>(&self, req: &Request<B>) -> Result<Response<CacheBody<R>>, Errand> {
+    fn answer<B, R>(&self, req: &Request<B>) -> Result<Response<CacheBody<R>>, Unanswered> {
         let cache = &self.shared.cache;
         let wish = wish(req.headers());
         if wish == Wish::Bypass {
-            return Err(Errand::Bypass);
+            return Err(Unanswered::Bypass);
         }
-        let uri = uri(req);
+        let Some(uri) = uri(req) else {
+            return Err(Unanswered::Bypass);
+        };
         if wish != Wish::Fresh {
             if let Some(kept) = find(cache, &uri, req.headers()) {
                 cache.counts().one(Count::Hit);
@@ -189,37 +230,70 @@ impl<S> HttpCache<S> {
                 return Ok(labelled(answer, "hit"));
             }
         }
-        cache.counts().one(Count::Miss);
         if wish == Wish::OnlyCached {
+            cache.counts().one(Count::Miss);
             let mut answer = Response::new(CacheBody::whole(Bytes::new()));
             *answer.status_mut() = StatusCode::GATEWAY_TIMEOUT;
             return Ok(labelled(answer, "miss"));
         }
-        // The origin may answer a condition with 304, which is no response to store: that is its client's.
-        Err(Errand::Miss(Box::new(Missed {
+        let get = *req.method() == Method::GET;
+        let known = if get {
+            known(cache, &uri, req.headers())
+        } else {
+            None
+        };
+        // The origin may answer a client's own condition with 304: that is no response for others.
+        let joins = get
+            && wish == Wish::Anything
+            && (known.is_some() || !is_conditional(req.headers()))
+            && !self.shared.unkept.contains(&uri);
+        let missed = Missed {
             shared: self.shared.clone(),
             uri,
             method: req.method().clone(),
             headers: req.headers().clone(),
-            began: cache.flights().tick(),
-        })))
+            began: 0,
+            since: 0,
+            known,
+            lead: None,
+        };
+        Err(Unanswered::Missed(Box::new(missed), joins))
     }
 }
 
+/// What the cache has no answer for.
+enum Unanswered {
+    /// To be loaded; and whether it may wait for another's response.
+    Missed(Box<Missed>, bool),
+    Bypass,
+}
+
 /// What a request is about: the host, for what serves several, and the path with its query.
-fn uri<B>(req: &Request<B>) -> Arc<str> {
+///
+/// None if it names two hosts, or one that is none: the origin may answer for another than this cache would store it for.
+fn uri<B>(req: &Request<B>) -> Option<Arc<str>> {
     let path = req
         .uri()
         .path_and_query()
         .map_or("/", http::uri::PathAndQuery::as_str);
-    let host = match req.uri().authority() {
-        Some(authority) => Some(authority.as_str()),
-        None => req.headers().get(HOST).and_then(|host| host.to_str().ok()),
+    let mut hosts = req.headers().get_all(HOST).iter();
+    let named = match hosts.next() {
+        // An empty one is what a client sends that has no name for the host.
+        Some(host) if host.is_empty() => None,
+        Some(host) => Some(Authority::try_from(host.as_bytes()).ok()?),
+        None => None,
     };
-    match host {
-        Some(host) => format!("{}{path}", host.to_ascii_lowercase()).into(),
-        None => path.into(),
+    let host = match (req.uri().authority(), named.as_ref()) {
+        (Some(authority), Some(named)) if authority != named => return None,
+        (authority, named) => authority.or(named),
+    };
+    if hosts.next().is_some() {
+        return None;
     }
+    Some(match host {
+        Some(host) => format!("{}{path}", host.as_str().to_ascii_lowercase()).into(),
+        None => path.into(),
+    })
 }
 
 /// What a response for `uri` can be invalidated by: the URI, its path and query on whatever host, and everything.
@@ -230,47 +304,6 @@ pub(super) fn tags(uri: &str) -> Vec<Box<str>> {
         tags.push(path.into());
     }
     tags
-}
-
-/// Looks into an [`HttpCacheLayer`] from outside, and empties it.
-#[derive(Clone)]
-pub struct HttpCacheHandle {
-    shared: Arc<Shared>,
-}
-
-impl HttpCacheHandle {
-    /// Whatever is stored for `uri` is not served any more, in all variants; nor is what is loaded for it right now.
-    ///
-    /// The URI is a path with its query, `/report?year=1`, for whatever host; or that of one host as clients name it, in
-    /// lower case: `example.org/report?year=1`. Where nothing is stored for it, nothing happens.
-    pub fn invalidate(&self, uri: &str) {
-        self.shared.cache.invalidate_tag(uri);
-    }
-
-    /// Nothing that is stored or loaded right now is served any more.
-    pub fn invalidate_all(&self) {
-        self.shared.cache.invalidate_tag(ALL);
-        self.shared.cache.invalidate_all();
-    }
-
-    /// The figures since the layer was made. What was stored under a URI that varies counts as two entries.
-    pub fn stats(&self) -> CacheStats {
-        self.shared.cache.stats()
-    }
-}
-
-impl Source for HttpCacheHandle {
-    fn layer(&self) -> &'static str {
-        "cache"
-    }
-
-    fn name(&self) -> &str {
-        &self.shared.cache.config().name
-    }
-
-    fn read(&self, into: &mut dyn Gather) {
-        self.shared.cache.counts().read(self.shared.cache.fill(), into);
-    }
 }
 
 impl fmt::Debug for HttpCacheLayer {
@@ -286,13 +319,5 @@ impl<S> fmt::Debug for HttpCache<S> {
         f.debug_struct("HttpCache")
             .field("cache", &self.shared.cache)
             .finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for HttpCacheHandle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("HttpCacheHandle")
-            .field(&self.shared.cache)
-            .finish()
     }
 }

@@ -21,15 +21,29 @@
 //! `stale` or `bypass`.
 //!
 //! The body is kept aside while it streams to the client, who waits for nothing and gets all of it whatever becomes of
-//! the cache. For that reason concurrent misses of one URI are not joined: a slow client would hold up all others.
-//! Stale responses are not revalidated with the origin by `ETag`; they are loaded anew.
+//! the cache.
+//!
+//! Those who ask for one URI at the same time make one call. They wait for its response however long that takes, and
+//! then for its body, but no longer than [`patience`](HttpCacheLayer::patience): a slow client holds nobody up. If there is
+//! nothing to be stored after all, they all call for themselves at once; and for a minute nobody waits for that URI.
+//! Requests on a condition, with `no-cache`, and `HEAD` call for themselves.
+//!
+//! A response with an `ETag` or a `Last-Modified` is kept for [an hour](HttpCacheLayer::revalidate_within) after its time,
+//! and the origin is asked whether it is still right. If it says 304, the body is kept, the header fields are merged,
+//! and its time begins anew. That is a `miss`, as the origin was asked. From what is fresh, `If-None-Match` and
+//! `If-Modified-Since` of clients are answered with 304.
+//!
+//! Time counts from when a response was asked for, so that neither a slow origin nor a slow client makes it any fresher.
 
 mod body;
 mod directives;
+mod errand;
 mod future;
+mod handle;
 mod layer;
 mod stored;
 
 pub use body::CacheBody;
 pub use future::HttpResponseFuture;
-pub use layer::{HttpCache, HttpCacheHandle, HttpCacheLayer};
+pub use handle::HttpCacheHandle;
+pub use layer::{HttpCache, HttpCacheLayer};

@@ -3,13 +3,13 @@ use std::{hash::Hash, sync::Arc, time::Duration};
 use bytes::Bytes;
 use http::{
     HeaderMap, Method, Response, StatusCode,
-    header::{AGE, ETAG, HeaderName, HeaderValue, IF_NONE_MATCH},
+    header::{AGE, ETAG, HeaderName, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED},
 };
 
 use super::{CacheBody, directives::Directives};
 use crate::ResultCache;
 
-/// How many variants of one URI are kept. One that shares the place of another takes it.
+/// How many variants of one URI are kept. One whose places are both taken takes one of them.
 const VARIANTS: u64 = 8;
 
 pub(super) type Cache = ResultCache<Key, Stored>;
@@ -21,10 +21,19 @@ pub(super) struct Key {
     pub(super) place: Option<u8>,
 }
 
+impl Key {
+    pub(super) fn of(uri: &Arc<str>) -> Self {
+        Self {
+            uri: uri.clone(),
+            place: None,
+        }
+    }
+}
+
 #[derive(Clone)]
 pub(super) enum Stored {
     /// The responses differ by these fields of the request.
-    Varies(Arc<[HeaderName]>, Duration),
+    Varies(Arc<[HeaderName]>),
     Response(Arc<Kept>),
 }
 
@@ -34,7 +43,7 @@ pub(super) struct Kept {
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
     pub(super) lifetime: Duration,
-    /// Its age in seconds when it came, and when that was.
+    /// Its age in seconds when it came; that counts from when it was asked for.
     pub(super) age: u64,
     pub(super) came: u64,
     /// The values of the fields it depends on, in the request that brought it.
@@ -42,16 +51,9 @@ pub(super) struct Kept {
 }
 
 impl Stored {
-    pub(super) fn lifetime(&self) -> Duration {
-        match self {
-            Self::Varies(_, lifetime) => *lifetime,
-            Self::Response(kept) => kept.lifetime,
-        }
-    }
-
     pub(super) fn bytes(&self) -> usize {
         match self {
-            Self::Varies(names, _) => names.len() * size_of::<HeaderName>(),
+            Self::Varies(names) => names.len() * size_of::<HeaderName>(),
             Self::Response(kept) => {
                 let headers: usize = kept
                     .headers
@@ -77,16 +79,48 @@ pub(super) fn choose(names: &[HeaderName], request: &HeaderMap) -> Vec<Option<He
     names.iter().map(joined).collect()
 }
 
-pub(super) fn place(cache: &Cache, chosen: &[Option<HeaderValue>]) -> Option<u8> {
+/// The two places that a variant may have.
+fn places(cache: &Cache, chosen: &[Option<HeaderValue>]) -> [Option<u8>; 2] {
+    let hash = cache.hash_of(chosen);
+    let first = hash % VARIANTS;
+    let second = (first + 1 + (hash >> 16) % (VARIANTS - 1)) % VARIANTS;
+    [Some(first as u8), Some(second as u8)]
+}
+
+/// Where a variant is to be stored: where it is, or where there is room, or else in the place of another.
+pub(super) fn place(cache: &Cache, uri: &Arc<str>, chosen: &[Option<HeaderValue>]) -> Option<u8> {
     if chosen.is_empty() {
         return None;
     }
-    Some((cache.hash_of(chosen) % VARIANTS) as u8)
+    let [first, second] = places(cache, chosen);
+    let mine = |place| match cache.old(Key {
+        uri: uri.clone(),
+        place,
+    }) {
+        Some(Stored::Response(kept)) => Some(kept.chosen == chosen),
+        Some(Stored::Varies(_)) | None => None,
+    };
+    match (mine(first), mine(second)) {
+        (Some(true), _) => first,
+        (_, Some(true)) => second,
+        (None, _) => first,
+        (Some(false), _) => second,
+    }
 }
 
 /// The response for a request, if there is a fresh one.
 pub(super) fn find(cache: &Cache, uri: &Arc<str>, request: &HeaderMap) -> Option<Arc<Kept>> {
     look(uri, request, cache, |key| cache.peek_hit(key))
+}
+
+/// What the origin may be asked about in the place of the whole response.
+pub(super) fn known(cache: &Cache, uri: &Arc<str>, request: &HeaderMap) -> Option<Arc<Kept>> {
+    let kept = look(uri, request, cache, |key| cache.old(key))?;
+    let validators = [ETAG, LAST_MODIFIED];
+    validators
+        .iter()
+        .any(|name| kept.headers.contains_key(name))
+        .then_some(kept)
 }
 
 /// The response for a request, also if it is past its time and may stand in for an error.
@@ -102,20 +136,20 @@ fn look(
     get: impl Fn(Key) -> Option<Stored>,
 ) -> Option<Arc<Kept>> {
     let uri = uri.clone();
-    match get(Key {
-        uri: uri.clone(),
-        place: None,
-    })? {
+    match get(Key::of(&uri))? {
         Stored::Response(kept) => Some(kept),
-        Stored::Varies(names, _) => {
+        Stored::Varies(names) => {
             let chosen = choose(&names, request);
-            match get(Key {
-                uri,
-                place: place(cache, &chosen),
-            })? {
-                Stored::Response(kept) => (kept.chosen == chosen).then_some(kept),
-                Stored::Varies(..) => None,
-            }
+            places(cache, &chosen).into_iter().find_map(|place| {
+                let key = Key {
+                    uri: uri.clone(),
+                    place,
+                };
+                match get(key)? {
+                    Stored::Response(kept) => (kept.chosen == chosen).then_some(kept),
+                    Stored::Varies(_) => None,
+                }
+            })
         }
     }
 }
@@ -143,8 +177,17 @@ impl Kept {
         response
     }
 
-    /// Whether `If-None-Match` names what is kept, by weak comparison (RFC 9110, 13.1.2).
+    /// Whether `If-None-Match` names what is kept, by weak comparison (RFC 9110, 13.1.2), or else `If-Modified-Since`
+    /// is no earlier than its last change (13.1.3).
     fn matches(&self, request: &HeaderMap) -> bool {
+        if !request.contains_key(IF_NONE_MATCH) {
+            let date = |value: &HeaderValue| httpdate::parse_http_date(value.to_str().ok()?).ok();
+            let (since, changed) = (
+                request.get(IF_MODIFIED_SINCE).and_then(date),
+                self.headers.get(LAST_MODIFIED).and_then(date),
+            );
+            return since.is_some_and(|since| changed.is_some_and(|changed| changed <= since));
+        }
         let opaque = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
         let Some(mine) = self
             .headers

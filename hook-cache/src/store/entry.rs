@@ -51,6 +51,8 @@ pub(crate) struct Windows {
     pub(crate) revalidate: u64,
     /// For how long after it was fresh it is served in the place of an error.
     pub(crate) if_error: u64,
+    /// For how long after it was fresh it is there, served or not.
+    pub(crate) spare: u64,
 }
 
 /// What an entry is at some moment.
@@ -59,7 +61,7 @@ pub(super) enum Life {
     Fresh,
     /// Served while it is loaded anew.
     Revalidated,
-    /// Served in the place of an error only.
+    /// Served in the place of an error at most.
     Spare,
     Dead(Death),
 }
@@ -86,7 +88,7 @@ impl<V> Entry<V> {
         if now < self.fresh_until.saturating_add(windows.revalidate) {
             return Life::Revalidated;
         }
-        if now < self.fresh_until.saturating_add(windows.if_error) {
+        if now < self.fresh_until.saturating_add(windows.spare) {
             return Life::Spare;
         }
         Life::Dead(Death::Expired)
@@ -124,7 +126,7 @@ impl<V> Entry<V> {
 
     /// The first moment at which it is certainly dead, if nobody asks for it any more.
     pub(super) fn dies(&self, windows: &Windows) -> Moment {
-        let stale = windows.revalidate.max(windows.if_error);
+        let stale = windows.revalidate.max(windows.spare);
         let idle = self.touched.load(Relaxed).saturating_add(windows.idle);
         self.fresh_until.saturating_add(stale).min(idle)
     }

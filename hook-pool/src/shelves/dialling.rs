@@ -40,44 +40,46 @@ impl<K, C, E> Shelves<K, C, E> {
         if self.closed {
             return None;
         }
-        let work = self.work(id, now, after);
-        // Whoever was woken for the room there is, and has no use for it any more, leaves it to the next.
-        if self.starved {
-            self.relieve(after);
-        }
-        let work = work?;
+        self.latest = self.latest.max(now);
+        let work = self.begin(id, now, after);
+        // Whoever was woken for room that it does not need, or has no right to yet, passes that on.
+        self.relieve(after);
         Some(Start {
             shelf: id,
             generation: self.generation,
-            work,
+            work: work?,
             needs_keeper: self.needs_keeper(),
         })
     }
 
-    /// What is of use for shelf `id` now, and may be done.
-    fn work(&mut self, id: usize, now: Instant, after: &mut Aftermath<K, C, E>) -> Option<Work> {
+    fn begin(&mut self, id: usize, now: Instant, after: &mut Aftermath<K, C, E>) -> Option<Work> {
         let limits = self.limits;
         let wanted = self.shelf(id).wanted(&limits);
         if wanted == 0 {
             return None;
         }
-        // First: for a connect that is not begun nobody has to make room.
-        if let Some(at) = self.back_off(id, now) {
-            let shelf = self.shelf(id);
-            if shelf.prober.is_some() || shelf.waiting() == 0 {
-                return None;
-            }
-            shelf.prober = Some(None);
-            return Some(Work::Probe { at });
+        // First: nobody gives way for what is not even tried.
+        if let Some(at) = self.shelf(id).back_off(now) {
+            return self.wait_for(id).then_some(Work::Probe { at });
         }
         let room = self.room_for(id, wanted, after);
         if room == 0 {
             return None;
         }
         let shelf = self.shelf(id);
-        let dials: Vec<usize> = (0..wanted.min(room)).map(|_| shelf.dials.insert(None)).collect();
+        let dials = (0..room).map(|_| shelf.dials.insert(None)).collect::<Vec<_>>();
         self.total += dials.len();
         Some(Work::Dials(dials))
+    }
+
+    /// Whether somebody is to wait until shelf `id` may try again: one for all.
+    fn wait_for(&mut self, id: usize) -> bool {
+        let shelf = self.shelf(id);
+        let first = shelf.prober.is_none() && shelf.waiting() > 0;
+        if first {
+            shelf.prober = Some(None);
+        }
+        first
     }
 
     /// A connection has been opened. What comes out of it first is to be closed; then, what to do next.
@@ -133,17 +135,16 @@ impl<K, C, E> Shelves<K, C, E> {
         (None, self.next(id, now, after))
     }
 
-    /// A connect has failed. What comes out is what to do next.
+    /// A connect of that generation has failed. What comes out is what to do next.
     pub(crate) fn failed(
         &mut self,
         id: usize,
-        dial: usize,
-        generation: u64,
+        (dial, generation): (usize, u64),
         cause: Cause<E>,
         now: Instant,
         after: &mut Aftermath<K, C, E>,
     ) -> Option<Next> {
-        self.suffer(id, dial, generation, cause, now, after);
+        self.suffer(id, (dial, generation), cause, now, after);
         self.next(id, now, after)
     }
 
@@ -151,20 +152,18 @@ impl<K, C, E> Shelves<K, C, E> {
     pub(crate) fn panicked(
         &mut self,
         id: usize,
-        dial: usize,
-        generation: u64,
+        (dial, generation): (usize, u64),
         now: Instant,
         after: &mut Aftermath<K, C, E>,
     ) {
-        self.suffer(id, dial, generation, Cause::Panicked, now, after);
+        self.suffer(id, (dial, generation), Cause::Panicked, now, after);
         self.pass_on(id, after);
     }
 
     fn suffer(
         &mut self,
         id: usize,
-        dial: usize,
-        generation: u64,
+        (dial, generation): (usize, u64),
         cause: Cause<E>,
         now: Instant,
         after: &mut Aftermath<K, C, E>,
@@ -176,7 +175,7 @@ impl<K, C, E> Shelves<K, C, E> {
             Cause::Error(_) | Cause::Panicked => self.counts.connect_errors += 1,
         }
         if generation != self.generation {
-            // That it failed with what was reset since says nothing about now.
+            // It says nothing about what a connect would come to now.
             after.discard_cause(Some(cause));
             self.changed(after);
             self.relieve(after);
@@ -218,7 +217,10 @@ impl<K, C, E> Shelves<K, C, E> {
     pub(crate) fn probe(&mut self, id: usize, now: Instant, after: &mut Aftermath<K, C, E>) -> Option<Next> {
         let waker = self.shelf(id).prober.take().flatten();
         after.discard(waker);
-        self.next(id, now, after)
+        self.latest = self.latest.max(now);
+        let next = self.next(id, now, after);
+        self.relieve(after);
+        next
     }
 
     pub(crate) fn probe_dropped(&mut self, id: usize, after: &mut Aftermath<K, C, E>) {
@@ -237,13 +239,8 @@ impl<K, C, E> Shelves<K, C, E> {
         if wanted == 0 {
             return None;
         }
-        if let Some(at) = self.back_off(id, now) {
-            let shelf = self.shelf(id);
-            if shelf.prober.is_some() || shelf.waiting() == 0 {
-                return None;
-            }
-            shelf.prober = Some(None);
-            return Some(Next::Probe { at });
+        if let Some(at) = self.shelf(id).back_off(now) {
+            return self.wait_for(id).then_some(Next::Probe { at });
         }
         if self.room_for(id, wanted, after) == 0 {
             return None;
@@ -261,12 +258,6 @@ impl<K, C, E> Shelves<K, C, E> {
         let waker = self.shelf(id).dials.remove(dial).flatten();
         after.discard(waker);
         self.total -= 1;
-    }
-
-    /// Until when nothing is tried, if that is not over.
-    fn back_off(&mut self, id: usize, now: Instant) -> Option<Instant> {
-        let trouble = self.shelf(id).trouble.as_ref()?;
-        (now < trouble.retry_at).then_some(trouble.retry_at)
     }
 
     /// Nothing can serve those in line: they are told why.
@@ -296,16 +287,16 @@ impl<K, C, E> Shelves<K, C, E> {
         if self.closed {
             return;
         }
-        if self.total >= limits.max_total {
-            // What it hoped for from its own shelf has gone: from now on it lacks room in all.
-            if self.shelf(id).is_hungry(&limits) {
+        let (full, latest) = (self.total >= limits.max_total, self.latest);
+        let shelf = self.shelf(id);
+        if shelf.prober.is_some() || shelf.wanted(&limits) == 0 {
+            return;
+        }
+        if full && shelf.back_off(latest).is_none() {
+            if shelf.is_hungry(&limits, latest) {
                 self.starved = true;
                 self.relieve(after);
             }
-            return;
-        }
-        let shelf = self.shelf(id);
-        if shelf.prober.is_some() || shelf.wanted(&limits) == 0 {
             return;
         }
         if !shelf.nudge(after) && shelf.waiting() == 0 {

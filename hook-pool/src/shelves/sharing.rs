@@ -1,11 +1,13 @@
 //! The limit over all keys, and who has to give way for it.
 
+use std::time::Instant;
+
 use super::{Labelled, Shelves};
 use crate::{aftermath::Aftermath, entry::Closing};
 
 impl<K, C, E> Shelves<K, C, E> {
     /// Whether one more in line for shelf `id` would get a connect of its own.
-    pub(super) fn may_connect(&mut self, id: usize) -> bool {
+    pub(super) fn may_connect(&mut self, id: usize, now: Instant) -> bool {
         let limits = self.limits;
         let idle_elsewhere = || {
             self.shelves
@@ -14,7 +16,11 @@ impl<K, C, E> Shelves<K, C, E> {
         };
         let room = self.total < limits.max_total || idle_elsewhere();
         let shelf = self.shelf(id);
-        room && shelf.parked() == 0 && shelf.may_connect(&limits)
+        room && shelf.prober.is_none()
+            && shelf.size() < limits.max
+            && shelf.parked() == 0
+            && shelf.back_off(now).is_none()
+            && shelf.connecting() < shelf.at_once(&limits)
     }
 
     /// How many connects shelf `id` may begin, for which others give way if they have something idle.
@@ -54,7 +60,7 @@ impl<K, C, E> Shelves<K, C, E> {
         let hungry = self
             .shelves
             .slots()
-            .filter(|(_, one)| one.shelf.is_hungry(&self.limits));
+            .filter(|(_, one)| one.shelf.is_hungry(&self.limits, self.latest));
         let first = hungry.min_by_key(|(_, one)| one.shelf.first_ticket());
         first.map(|(id, _)| id)
     }

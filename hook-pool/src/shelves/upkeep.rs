@@ -222,6 +222,13 @@ impl<K, C, E> Shelves<K, C, E> {
         shelf.floor = shelf.floor.max(floor.min(max));
     }
 
+    /// How many connections shelf `id` may have without another giving way.
+    pub(crate) fn room_at(&mut self, id: usize) -> usize {
+        let (limits, total) = (self.limits, self.total);
+        let elsewhere = total - self.shelf(id).size();
+        limits.max.min(limits.max_total.saturating_sub(elsewhere))
+    }
+
     pub(crate) fn cool(&mut self, id: usize) {
         let shelf = self.shelf(id);
         shelf.warmers -= 1;

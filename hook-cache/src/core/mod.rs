@@ -1,3 +1,11 @@
+#[cfg(feature = "http")]
+mod http;
+mod invalidation;
+mod loads;
+
+#[cfg(feature = "http")]
+pub(crate) use http::Kept;
+
 use std::{
     hash::Hash,
     sync::{
@@ -11,12 +19,12 @@ use crate::{
     ResultCache,
     config::Config,
     errand::Claim,
-    flight::{Flights, Lead, Lone, SharedError},
+    flight::{Flights, SharedError},
     hashed::Hashed,
     stats::{Count, Fill, Stats},
     store::{Death, Found, Limits, Moment, NEVER, New, Put, Removed, Serial, Store, TagCell, Windows},
     sync,
-    tags::{Tags, last_invalidated},
+    tags::Tags,
 };
 
 /// How many errors are remembered at most.
@@ -55,6 +63,7 @@ impl<K: Hash + Eq, V: Clone> Core<K, V> {
             idle: expiry.idle.map_or(NEVER, nanos),
             revalidate: nanos(expiry.revalidate),
             if_error: nanos(expiry.if_error),
+            spare: nanos(expiry.if_error.max(expiry.keep)),
         };
         let negative = !expiry.negative.is_zero();
         Self {
@@ -151,6 +160,7 @@ impl<K: Hash + Eq> Errors<K> {
             idle: NEVER,
             revalidate: 0,
             if_error: 0,
+            spare: 0,
         };
         Self {
             store: Store::new(Limits::entries(ERRORS), windows),
@@ -218,183 +228,6 @@ impl<K: Hash + Eq, V: Clone> ResultCache<K, V> {
             hash,
             serial,
         }
-    }
-
-    /// A remembered error.
-    pub(crate) fn recall(&self, key: &Hashed<K>) -> Option<SharedError> {
-        let errors = self.core.errors.as_ref()?;
-        match errors.store.get(key.hash, &key.key, self.now(), false) {
-            Found::Fresh(error) => Some(error),
-            Found::Stale { .. } | Found::Absent | Found::Dead(_) => None,
-        }
-    }
-
-    /// Ends a load with an error to share, and remembers it if errors are.
-    pub(crate) fn remember(&self, lead: Lead<K, V>, error: SharedError) {
-        let now = self.now();
-        let negative = nanos(self.core.config.expiry.negative);
-        let twin = error.clone();
-        let serial = lead.began();
-        let put = lead.fail(error, |key| {
-            let errors = self.core.errors.as_ref()?;
-            let new = New {
-                value: twin,
-                serial,
-                fresh_until: now.saturating_add(negative),
-                weight: 1,
-                tags: [errors.all.clone()].into(),
-            };
-            Some(errors.store.put(key, new, now))
-        });
-        if let (
-            Some(Some(Put::Stored {
-                sweep: Some(place), ..
-            })),
-            Some(errors),
-        ) = (&put, &self.core.errors)
-        {
-            errors.store.sweep_shelf(*place, now, |_| {});
-        }
-    }
-
-    /// What may stand in for the error of a load that has just failed.
-    pub(crate) fn rescue(&self, key: &Hashed<K>) -> Option<V> {
-        if self.core.config.expiry.if_error.is_zero() {
-            return None;
-        }
-        let now = self.now();
-        let value = self.core.store.spare(key, now)?;
-        let backoff = nanos(self.core.config.expiry.backoff);
-        self.core.store.put_off_key(key, now.saturating_add(backoff));
-        self.core.stats.one(Count::Rescued);
-        Some(value)
-    }
-
-    /// Ends a load with a value to share.
-    pub(crate) fn land(&self, lead: Lead<K, V>, value: &V) {
-        let (now, began) = (self.now(), lead.began());
-        let mut new = self.core.entry(lead.key(), value.clone(), None, Vec::new(), now);
-        new.serial = began;
-        let tags = new.tags.clone();
-        self.core.forget_error(lead.key(), now);
-        let store = |key| self.core.store.put(key, new, now);
-        let outdated = || {
-            Some(last_invalidated(&tags))
-                .filter(|last| *last > began)
-                .unwrap_or(0)
-        };
-        let put = lead.land(value, store, outdated);
-        self.count_landing(put, now);
-    }
-
-    /// Ends a load that was nobody else's.
-    pub(crate) fn land_alone(&self, lone: Lone<K, V>, value: &V) {
-        let now = self.now();
-        let mut new = self.core.entry(lone.key(), value.clone(), None, Vec::new(), now);
-        new.serial = lone.began();
-        let put = lone.store(|key| self.core.store.put(key, new, now));
-        self.count_landing(put, now);
-    }
-
-    fn count_landing(&self, put: Option<Put<K, V>>, now: Moment) {
-        match put {
-            Some(put) => self.core.count_put(put, now),
-            None => self.core.stats.one(Count::Outdated),
-        }
-    }
-
-    pub(crate) fn put(&self, key: K, value: V, ttl: Option<Duration>, tags: Vec<Box<str>>) {
-        let (key, now) = (self.hashed(key), self.now());
-        let mut new = self.core.entry(&key, value, ttl, tags, now);
-        self.core.forget_error(&key, now);
-        let put = self.core.flights.overwrite(key, |key, serial| {
-            new.serial = serial;
-            self.core.store.put(key, new, now)
-        });
-        self.core.count_put(put, now);
-    }
-
-    /// Stores what began to be made at `began`, unless one of its tags was invalidated since.
-    #[cfg(feature = "http")]
-    pub(crate) fn put_since(&self, key: K, value: V, tags: Vec<Box<str>>, began: Serial) {
-        let (key, now) = (self.hashed(key), self.now());
-        let mut new = self.core.entry(&key, value, None, tags, now);
-        new.serial = began;
-        self.core.count_put(self.core.store.put(key, new, now), now);
-    }
-
-    /// What is fresh, not counted.
-    #[cfg(feature = "http")]
-    pub(crate) fn peek_hit(&self, key: K) -> Option<V> {
-        match self.core.store.get(self.hash(&key), &key, self.now(), false) {
-            Found::Fresh(value) => Some(value),
-            Found::Dead(death) => {
-                self.core.count_dead(death);
-                None
-            }
-            Found::Stale { .. } | Found::Absent => None,
-        }
-    }
-
-    /// What may stand in for an error, without a back-off: each request tries for itself.
-    #[cfg(feature = "http")]
-    pub(crate) fn rescue_key(&self, key: K) -> Option<V> {
-        if self.core.config.expiry.if_error.is_zero() {
-            return None;
-        }
-        self.core.store.spare(&self.hashed(key), self.now())
-    }
-
-    #[cfg(feature = "http")]
-    pub(crate) fn hash_of<Q: Hash + ?Sized>(&self, of: &Q) -> u64 {
-        self.core.store.hash(of)
-    }
-
-    pub(crate) fn remove(&self, key: &K) -> bool
-    where
-        K: Clone,
-    {
-        let key = self.hashed(key.clone());
-        // First the loads: what they store from here on began after this.
-        self.core.flights.detach(&key);
-        let now = self.now();
-        self.core.forget_error(&key, now);
-        self.core
-            .count_removed(self.core.store.remove(key.hash, &key.key, now))
-    }
-
-    pub(crate) fn remove_all(&self) {
-        self.core.flights.detach_all();
-        self.core.forget_errors();
-        self.core.store.drain(self.now(), |removed| {
-            self.core.count_removed(removed);
-        });
-    }
-
-    pub(crate) fn remove_if(&self, condemn: impl FnMut(&K, &V) -> bool) -> usize
-    where
-        K: Clone,
-    {
-        self.core.flights.detach_all();
-        self.core.forget_errors();
-        let mut live = 0;
-        self.core.store.remove_all_if(self.now(), condemn, |removed| {
-            live += usize::from(self.core.count_removed(removed));
-        });
-        live
-    }
-
-    pub(crate) fn condemn_tag(&self, tag: &str) {
-        self.core.tags.invalidate(tag, self.core.flights.tick());
-        self.core.store.suspect();
-        self.core.forget_errors();
-    }
-
-    /// Whether the sweep got round.
-    pub(crate) fn sweep_while(&self, go_on: impl FnMut() -> bool) -> bool {
-        self.core
-            .store
-            .sweep(self.now(), go_on, |death| self.core.count_dead(death))
     }
 
     pub(crate) fn holds(&self, key: &K) -> bool {

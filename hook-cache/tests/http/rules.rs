@@ -1,108 +1,10 @@
-//! The rules of RFC 9111, one row a case, over axum's own responses; and the faults of other HTTP caches by name.
-#![cfg(all(feature = "http", not(loom)))]
+//! The rules of RFC 9111, one row a case.
 
-use std::{
-    convert::Infallible,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
-    },
-    time::Duration,
-};
+use axum::http::StatusCode;
+use hook_cache::http::HttpCacheLayer;
+use tokio::time::advance;
 
-use axum::{
-    Router,
-    body::{Body, Bytes, to_bytes},
-    extract::Request,
-    http::{Method, Response, StatusCode},
-    routing::any,
-};
-use futures::{StreamExt, stream};
-use hook_cache::http::{CacheBody, HttpCacheLayer};
-use tokio::{sync::oneshot, time::advance};
-use tower::{Layer, Service, ServiceExt, service_fn};
-
-fn secs(secs: u64) -> Duration {
-    Duration::from_secs(secs)
-}
-
-/// A cache in front of an origin that answers with fixed header fields and counts its calls in the body.
-struct Origin {
-    app: Router,
-    calls: Arc<AtomicUsize>,
-    status: Arc<Mutex<StatusCode>>,
-}
-
-type Fields = &'static [(&'static str, &'static str)];
-
-fn origin(layer: HttpCacheLayer, fields: Fields) -> Origin {
-    let calls = Arc::new(AtomicUsize::new(0));
-    let status = Arc::new(Mutex::new(StatusCode::OK));
-    let (counted, code) = (calls.clone(), status.clone());
-    let handler = move || {
-        let call = counted.fetch_add(1, SeqCst) + 1;
-        let status = *code.lock().unwrap();
-        async move {
-            let mut response = Response::new(Body::from(format!("body {call}")));
-            *response.status_mut() = status;
-            for (name, value) in fields {
-                response.headers_mut().append(*name, value.parse().unwrap());
-            }
-            response
-        }
-    };
-    let app = Router::new().route("/{*path}", any(handler)).layer(layer);
-    Origin { app, calls, status }
-}
-
-#[derive(Debug, PartialEq)]
-struct Answer {
-    status: u16,
-    x_cache: String,
-    age: Option<String>,
-    body: String,
-}
-
-impl Origin {
-    async fn ask(&self, method: &str, uri: &str, fields: &[(&str, &str)]) -> Answer {
-        let mut req = Request::builder().method(method).uri(uri);
-        for (name, value) in fields {
-            req = req.header(*name, *value);
-        }
-        let response = self
-            .app
-            .clone()
-            .oneshot(req.body(Body::empty()).unwrap())
-            .await
-            .unwrap();
-        let field = |name: &str| {
-            response
-                .headers()
-                .get(name)
-                .map(|value| value.to_str().unwrap().to_owned())
-        };
-        let (x_cache, age, status) = (
-            field("x-cache").unwrap(),
-            field("age"),
-            response.status().as_u16(),
-        );
-        let body = to_bytes(response.into_body(), 1 << 20).await.unwrap();
-        Answer {
-            status,
-            x_cache,
-            age,
-            body: String::from_utf8(body.to_vec()).unwrap(),
-        }
-    }
-
-    async fn get(&self, fields: &[(&str, &str)]) -> Answer {
-        self.ask("GET", "/a", fields).await
-    }
-
-    fn calls(&self) -> usize {
-        self.calls.load(SeqCst)
-    }
-}
+use crate::support::{Fields, origin, secs};
 
 /// Asked twice in the same way: whether the second one was served from memory.
 #[tokio::test(start_paused = true)]
@@ -290,6 +192,49 @@ async fn what_may_be_stored_and_what_not() {
             &[],
             false,
         ),
+        (
+            "1.2.2: a number too large is as large as can be",
+            &[("cache-control", "max-age=99999999999999999999999")],
+            &[],
+            true,
+        ),
+        (
+            "1.2.2: a number is digits",
+            &[("cache-control", "max-age=+60")],
+            &[],
+            false,
+        ),
+        (
+            "4.2.3: an age too large",
+            &[FRESH, ("age", "99999999999999999999999")],
+            &[],
+            false,
+        ),
+        (
+            "5.2: a quote that is escaped ends nothing",
+            &[("cache-control", "max-age=60, x=\"\\\"\", private, y=\"\\\"\"")],
+            &[],
+            false,
+        ),
+        (
+            "5.2: a quote that never ends may hide anything",
+            &[("cache-control", "max-age=60, x=\"a, private")],
+            &[],
+            false,
+        ),
+        (
+            "safe: a host with a path in it",
+            &[FRESH],
+            &[("host", "a.example/b")],
+            false,
+        ),
+        (
+            "safe: two hosts",
+            &[FRESH],
+            &[("host", "a.example"), ("host", "b.example")],
+            false,
+        ),
+        ("3.2: a host", &[FRESH], &[("host", "a.example:8080")], true),
         ("5.3: Expires: 0", &[("expires", "0")], &[], false),
     ];
     for (case, response, request, stored) in cases {
@@ -425,16 +370,6 @@ async fn a_method_that_changes_things_invalidates_its_uri() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn head_gets_the_fields_and_no_body_and_is_not_stored_itself() {
-    let origin = origin(HttpCacheLayer::new(), &[("cache-control", "max-age=60")]);
-    assert_eq!(origin.ask("HEAD", "/a", &[]).await.x_cache, "miss");
-    assert_eq!(origin.get(&[]).await.x_cache, "miss");
-    let head = origin.ask("HEAD", "/a", &[]).await;
-    assert_eq!((head.x_cache.as_str(), head.body.as_str()), ("hit", ""));
-    assert_eq!(origin.get(&[]).await.body, "body 2");
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_client_that_has_it_already_is_told_so() {
     let origin = origin(
         HttpCacheLayer::new(),
@@ -452,13 +387,6 @@ async fn a_client_that_has_it_already_is_told_so() {
         assert_eq!((answer.status, answer.x_cache.as_str()), (status, "hit"), "{tag}");
         assert_eq!(answer.body.is_empty(), status == 304);
     }
-    assert_eq!(
-        origin
-            .get(&[("if-modified-since", "Mon, 01 Jan 2024 00:00:00 GMT")])
-            .await
-            .x_cache,
-        "bypass"
-    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -507,209 +435,6 @@ async fn hosts_are_told_apart() {
     assert_eq!(origin.get(&[("host", "ONE.example")]).await.body, one.body);
 }
 
-/// One chunk now, the rest when it is told to go on.
-fn streaming(go_on: oneshot::Receiver<()>) -> Body {
-    let first = stream::once(async { Ok::<_, Infallible>(Bytes::from_static(b"first ")) });
-    let second = stream::once(async {
-        let _ = go_on.await;
-        Ok(Bytes::from_static(b"second"))
-    });
-    Body::from_stream(first.chain(second))
-}
-
-fn streamed(
-    go_on: oneshot::Receiver<()>,
-) -> impl Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone {
-    let bodies = Arc::new(Mutex::new(Some(streaming(go_on))));
-    service_fn(move |_| {
-        let body = bodies
-            .lock()
-            .unwrap()
-            .take()
-            .unwrap_or_else(|| Body::from("another"));
-        async {
-            Ok(Response::builder()
-                .header("cache-control", "max-age=60")
-                .body(body)
-                .unwrap())
-        }
-    })
-}
-
-/// A body's parts, one after the other.
-fn parts(response: Response<CacheBody<Body>>) -> impl futures::Stream<Item = Bytes> + Unpin {
-    Body::new(response.into_body())
-        .into_data_stream()
-        .map(Result::unwrap)
-}
-
-fn ask(method: Method) -> Request<Body> {
-    Request::builder()
-        .method(method)
-        .uri("/a")
-        .body(Body::empty())
-        .unwrap()
-}
-
-#[tokio::test(start_paused = true)]
-async fn the_client_is_given_each_part_as_it_comes_and_the_whole_is_stored_at_the_end() {
-    let (go, go_on) = oneshot::channel();
-    let mut svc = HttpCacheLayer::new().layer(streamed(go_on));
-    let mut body = parts(svc.call(ask(Method::GET)).await.unwrap());
-    assert_eq!(body.next().await.unwrap(), "first ");
-    go.send(()).unwrap();
-    assert_eq!(body.next().await.unwrap(), "second");
-    assert!(body.next().await.is_none());
-    drop(body);
-    let hit = svc.call(ask(Method::GET)).await.unwrap();
-    assert_eq!(hit.headers()["x-cache"], "hit");
-    assert_eq!(
-        to_bytes(Body::new(hit.into_body()), 100).await.unwrap(),
-        "first second"
-    );
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_body_that_is_not_read_to_its_end_is_not_stored() {
-    let (_go, go_on) = oneshot::channel();
-    let mut svc = HttpCacheLayer::new().layer(streamed(go_on));
-    let mut body = parts(svc.call(ask(Method::GET)).await.unwrap());
-    body.next().await.unwrap();
-    drop(body);
-    assert_eq!(
-        svc.call(ask(Method::GET)).await.unwrap().headers()["x-cache"],
-        "miss"
-    );
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_body_that_was_on_its_way_when_its_uri_changed_is_not_stored() {
-    let layer = HttpCacheLayer::new();
-    let handle = layer.handle();
-    for invalidate in [true, false] {
-        let (go, go_on) = oneshot::channel();
-        let mut svc = layer.layer(streamed(go_on));
-        let mut body = parts(svc.call(ask(Method::GET)).await.unwrap());
-        body.next().await.unwrap();
-        if invalidate {
-            svc.call(ask(Method::PUT)).await.unwrap();
-        } else {
-            handle.invalidate_all();
-        }
-        go.send(()).unwrap();
-        while body.next().await.is_some() {}
-        assert_eq!(
-            svc.call(ask(Method::GET)).await.unwrap().headers()["x-cache"],
-            "miss"
-        );
-        handle.invalidate_all();
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_body_shorter_than_was_said_is_not_stored() {
-    let svc = service_fn(|_: Request<Body>| async {
-        let response = Response::builder()
-            .header("cache-control", "max-age=60")
-            .header("content-length", "10");
-        Ok::<_, Infallible>(
-            response
-                .body(Body::from_stream(stream::iter([Ok::<_, Infallible>("short")])))
-                .unwrap(),
-        )
-    });
-    let mut svc = HttpCacheLayer::new().layer(svc);
-    for _ in 0..2 {
-        let response = svc.call(ask(Method::GET)).await.unwrap();
-        assert_eq!(response.headers()["x-cache"], "miss");
-        to_bytes(Body::new(response.into_body()), 100).await.unwrap();
-    }
-}
-
-// ===== faults of the peers =====
-
-#[tokio::test(start_paused = true)]
-async fn axum_response_cache_caches_any_method() {
-    for method in ["POST", "PUT", "PATCH", "DELETE", "OPTIONS"] {
-        let origin = origin(HttpCacheLayer::new(), &[("cache-control", "max-age=60")]);
-        for _ in 0..2 {
-            assert_eq!(origin.ask(method, "/a", &[]).await.x_cache, "bypass");
-        }
-        assert_eq!(origin.calls(), 2);
-    }
-}
-
-/// rustango#1259 too: another user is given the first one's cookie.
-#[tokio::test(start_paused = true)]
-async fn axum_response_cache_replays_set_cookie() {
-    let origin = origin(
-        HttpCacheLayer::new(),
-        &[("cache-control", "max-age=60"), ("set-cookie", "session=1")],
-    );
-    origin.get(&[]).await;
-    origin.get(&[]).await;
-    assert_eq!(origin.calls(), 2);
-}
-
-#[tokio::test(start_paused = true)]
-async fn axum_response_cache_ignores_vary() {
-    let origin = origin(
-        HttpCacheLayer::new(),
-        &[("cache-control", "max-age=60"), ("vary", "accept")],
-    );
-    let html = origin.get(&[("accept", "text/html")]).await;
-    let json = origin.get(&[("accept", "application/json")]).await;
-    assert_ne!(html.body, json.body);
-}
-
-#[tokio::test(start_paused = true)]
-async fn axum_response_cache_ignores_authorization() {
-    let origin = origin(HttpCacheLayer::new(), &[("cache-control", "max-age=60")]);
-    let mine = origin.get(&[("authorization", "me")]).await;
-    let yours = origin.get(&[("authorization", "you")]).await;
-    let public = origin.get(&[]).await;
-    assert_eq!(
-        [&mine, &yours, &public].map(|answer| answer.x_cache.as_str()),
-        ["bypass", "bypass", "miss"]
-    );
-    assert_eq!(origin.calls(), 3);
-}
-
-/// A limit of 16 bytes and a body of 55: the client gets all 55 with 200, and nothing is stored.
-#[tokio::test(start_paused = true)]
-async fn axum_response_cache_answers_500_on_a_large_body() {
-    for known in [true, false] {
-        let calls = Arc::new(AtomicBool::new(false));
-        let called = calls.clone();
-        let svc = service_fn(move |_: Request<Body>| {
-            called.store(true, SeqCst);
-            async move {
-                let body = if known {
-                    Body::from("x".repeat(55))
-                } else {
-                    Body::from_stream(stream::iter((0..55).map(|_| Ok::<_, Infallible>("x"))))
-                };
-                let response = Response::builder().header("cache-control", "max-age=60");
-                Ok::<_, Infallible>(response.body(body).unwrap())
-            }
-        });
-        let mut svc = HttpCacheLayer::new().body_limit(16).layer(svc);
-        for _ in 0..2 {
-            calls.store(false, SeqCst);
-            let response = svc.call(ask(Method::GET)).await.unwrap();
-            assert_eq!(response.status(), 200);
-            assert_eq!(
-                to_bytes(Body::new(response.into_body()), 100)
-                    .await
-                    .unwrap()
-                    .len(),
-                55
-            );
-            assert!(calls.load(SeqCst), "it was stored");
-        }
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn a_path_alone_is_invalidated_on_every_host_and_with_a_host_on_that_one() {
     let layer = HttpCacheLayer::new();
@@ -728,4 +453,42 @@ async fn a_path_alone_is_invalidated_on_every_host_and_with_a_host_on_that_one()
         handle.invalidate(uri);
         assert_eq!([ask(hosts[0]).await, ask(hosts[1]).await], expected, "{uri}");
     }
+}
+
+/// A request for `victim/x` and one that says `Host: victim/x` must not meet, nor may one host speak for another.
+#[tokio::test(start_paused = true)]
+async fn nobody_stores_a_response_for_another_host() {
+    let origin = origin(HttpCacheLayer::new(), &[("cache-control", "max-age=60")]);
+    for (uri, host) in [
+        ("/y", "victim.example/x"),
+        ("http://victim.example/x/y", "evil.example"),
+        ("/x/y", "victim.example, evil.example"),
+    ] {
+        assert_eq!(
+            origin.ask("GET", uri, &[("host", host)]).await.x_cache,
+            "bypass",
+            "{uri}"
+        );
+    }
+    let victim = origin.ask("GET", "/x/y", &[("host", "victim.example")]).await;
+    assert_eq!(
+        (victim.x_cache.as_str(), victim.body.as_str()),
+        ("miss", "body 4")
+    );
+    let same = origin
+        .ask("GET", "http://VICTIM.example/x/y", &[("host", "victim.example")])
+        .await;
+    assert_eq!(same.x_cache, "hit");
+}
+
+#[tokio::test(start_paused = true)]
+async fn thirty_thousand_uris_keep_to_the_capacity() {
+    let layer = HttpCacheLayer::new().capacity_bytes(1 << 20);
+    let handle = layer.handle();
+    let origin = origin(layer, &[("cache-control", "max-age=60")]);
+    for n in 0..30_000 {
+        origin.ask("GET", &format!("/{n}"), &[]).await;
+    }
+    let stats = handle.stats();
+    assert!(stats.weight <= 1 << 20 && stats.entries < 2_000, "{stats:?}");
 }
