@@ -103,7 +103,7 @@ impl HookManager {
         let mut entries: Vec<Entry> = Vec::with_capacity(hooks.len());
         for (at, (hook, needs)) in hooks.into_iter().zip(needs).enumerate() {
             let (what, twin) = match hook {
-                Candidate::Broken(hook) => (What::Broken(*hook), at),
+                Candidate::Broken(hook) => (What::Broken(hook), at),
                 Candidate::Hook(spec, service) => {
                     let twin = *first.entry(spec.identity()).or_insert(at);
                     let schedule = &spec.schedule;
@@ -216,7 +216,7 @@ fn way(
     }
     let timeout = spec.effective_timeout();
     let slots = lanes.slots(spec, gauge);
-    Way::Run(match (service, &spec.handler) {
+    Way::Run(Box::new(match (service, &spec.handler) {
         (Some(inner), _) => {
             let hook = InProcessHook {
                 inner,
@@ -247,7 +247,7 @@ fn way(
             let why = format!("only the host can run a {handler} hook").into();
             return Way::HostOnly { why };
         }
-    })
+    }))
 }
 
 impl fmt::Debug for HookManager {

@@ -38,11 +38,11 @@ pub(crate) struct Entry {
 
 pub(crate) enum What {
     Hook(Box<HookSpec>, Way),
-    Broken(BrokenHook),
+    Broken(Box<BrokenHook>),
 }
 
 pub(crate) enum Way {
-    Run(Own),
+    Run(Box<Own>),
     HostOnly { why: Arc<str> },
 }
 
