@@ -15,6 +15,7 @@ mod execute;
 pub mod guide;
 pub mod hook;
 pub mod host;
+mod http;
 mod in_process;
 mod json;
 pub mod layers;
@@ -35,6 +36,7 @@ mod slots;
 pub mod source;
 mod stack;
 mod state;
+mod worker;
 
 pub use self::{
     builder::HookManagerBuilder,
@@ -46,8 +48,8 @@ pub use self::{
     event::HookEvent,
     execute::Execution,
     hook::{
-        CacheKey, CacheRule, Handler, HookSpec, IfDependencyFails, OnFailure, OnOpen, Origin, Priority,
-        Schedule,
+        CacheKey, CacheRule, Handler, HookSpec, Http, IfDependencyFails, OnFailure, OnOpen, Origin, Priority,
+        Schedule, Worker,
     },
     manage::{
         Advice, BreakerStatus, Check, EventFigures, Health, HookFigures, Invalidate, Metrics, Optimization,

@@ -6,16 +6,18 @@ use std::{
 };
 
 use hook_monitor::Source;
+use hook_pool::PoolHandle;
 use tokio::sync::watch;
 
 use crate::{
     builder::HookManagerBuilder,
-    command::{self, CommandHook, Parts},
+    command::{self, CommandHook, Parts, Recipe},
     config::{self, BuildError, Config},
     dependencies::{self, Candidate},
-    event::HookEvent,
+    event::{HandlerKind, HookEvent},
     execute::Flights,
     hook::{Handler, HookSpec, Identity},
+    http::HttpHook,
     in_process::{InProcessHook, UserService},
     manage::Tallies,
     plan::{Entry, Way, What},
@@ -25,6 +27,7 @@ use crate::{
     source::{BrokenHook, Loaded, Problem},
     stack::own,
     state::Store,
+    worker::{self, WorkerHook},
 };
 
 /// Runs the hooks of events: each in its own stack, all within one deadline, to one merged answer.
@@ -196,6 +199,14 @@ impl HookManager {
 }
 
 impl Inner {
+    /// What outlives a call: connections, and processes that stay.
+    pub(crate) fn pools(&self) -> impl Iterator<Item = &PoolHandle> {
+        self.entries
+            .iter()
+            .filter_map(Entry::own)
+            .filter_map(|own| own.pool.as_ref())
+    }
+
     /// The hooks of an event, in declared order.
     pub(crate) fn of_event(&self, event: &HookEvent) -> impl Iterator<Item = &Entry> {
         let places = self.by_event.get(event).map(Vec::as_slice).unwrap_or_default();
@@ -233,21 +244,53 @@ fn way(
                 stderr: config.output_limit,
                 ..Limits::default()
             };
-            let (handler, project) = (spec.handler.clone(), config.project.clone());
             let hook = CommandHook::new(Parts {
-                handler,
-                project,
+                recipe: recipe(&spec.handler, config),
                 timeout,
                 limits,
                 slots,
             });
             own::build(spec, config, hook, None)
         }
+        (None, Handler::Worker(worker)) => {
+            let figures = worker::Figures {
+                name: &spec.name,
+                worker,
+                timeout,
+                grace: config.grace,
+                limit: config.output_limit,
+            };
+            let hook = WorkerHook::new(recipe(&worker.run, config), &figures, slots);
+            let pool = hook.handle();
+            own::build(spec, config, hook, Some(pool))
+        }
+        (None, Handler::Http(_)) if !spec.event.spec().handlers.contains(&HandlerKind::Http) => {
+            let why = format!("the host runs no http hooks on {}", spec.event).into();
+            return Way::HostOnly { why };
+        }
+        (None, Handler::Http(http)) => {
+            let hook = match HttpHook::new(&spec.name, http, timeout, config.output_limit, slots) {
+                Ok(hook) => hook,
+                Err(err) => {
+                    let why = format!("{}: {err}", http.url).into();
+                    return Way::HostOnly { why };
+                }
+            };
+            let pool = hook.handle();
+            own::build(spec, config, hook, Some(pool))
+        }
         (None, handler) => {
             let why = format!("only the host can run a {handler} hook").into();
             return Way::HostOnly { why };
         }
     }))
+}
+
+fn recipe(handler: &Handler, config: &Config) -> Recipe {
+    Recipe {
+        handler: handler.clone(),
+        project: config.project.clone(),
+    }
 }
 
 impl fmt::Debug for HookManager {

@@ -31,6 +31,7 @@ use self::{exit::Exit, feed::feed, group::Group};
 mod capture;
 mod census;
 mod command;
+mod dialogue;
 mod error;
 mod exit;
 mod feed;
@@ -47,6 +48,8 @@ pub use self::{
     limits::Limits,
     orphans::{adopt_orphans, quiesce},
 };
+
+pub(crate) use self::dialogue::{AskError, Dialogue};
 
 use self::capture::Reader;
 

@@ -15,6 +15,7 @@ use crate::{
 
 mod directory;
 mod json;
+mod limits;
 mod settings;
 pub(crate) mod spelling;
 
@@ -153,12 +154,14 @@ impl fmt::Display for Problem {
 pub fn load(sources: &Sources) -> Loaded {
     let mut loaded = Loaded::default();
     let mut found = Vec::new();
+    let mut limits = limits::HttpLimits::default();
     // The first file that says something about it, in order of precedence, decides.
     let mut disabled: Option<(bool, PathBuf)> = None;
     for (path, must_exist) in sources.files() {
         let settings = settings::read(&path, must_exist);
         loaded.problems.extend(settings.problems);
         found.extend(settings.found);
+        limits.join(settings.http_urls, settings.http_env);
         disabled = disabled.or(settings.disable_all_hooks.map(|disabled| (disabled, path)));
     }
     if let Some(path) = &sources.hooks_dir {
@@ -179,7 +182,7 @@ pub fn load(sources: &Sources) -> Loaded {
     }
     let mut known = Known::default();
     for one in found {
-        match one {
+        match limits.apply(one, &mut loaded.problems) {
             Found::Hook(mut hook) => match known.same(&hook) {
                 Some(first) => {
                     let first = &mut loaded.hooks[first];

@@ -22,6 +22,8 @@ mod ending;
 pub mod future;
 #[cfg(feature = "layer")]
 mod handle;
+#[cfg(feature = "health")]
+pub mod health;
 mod histogram;
 mod keep;
 #[cfg(feature = "layer")]

@@ -6,6 +6,7 @@ use super::{
         nearest, step,
     },
     HandlerReader,
+    worker::WorkerFigures,
 };
 use crate::hook::{
     CacheKey, CacheRule, IfDependencyFails, NAME_LIMIT, OnFailure, OnOpen, Priority, Schedule, is_name,
@@ -28,6 +29,7 @@ const OURS: &[&str] = &[
     "maxConcurrent",
     "maxRunsPerMinute",
     "maxRunsPerSession",
+    "worker",
 ];
 
 /// What it says, as far as it can be used.
@@ -40,6 +42,7 @@ pub(super) struct Ours {
     pub(super) on_failure: Option<OnFailure>,
     pub(super) on_open: Option<OnOpen>,
     pub(super) schedule: Schedule,
+    pub(super) worker: Option<WorkerFigures>,
 }
 
 impl HandlerReader<'_, '_, '_> {
@@ -67,6 +70,7 @@ impl HandlerReader<'_, '_, '_> {
                 "guard" => ours.guard = self.bool(value, &field),
                 "idempotent" => ours.idempotent = self.bool(value, &field).unwrap_or_default(),
                 "cache" => ours.cache = self.cache(value, &field),
+                "worker" => ours.worker = self.worker_figures(value, &field),
                 "onFailure" => ours.on_failure = self.policy(value, &field),
                 "onOpen" => {
                     ours.on_open = self.word(value, &field, OnOpen::find, "\"skip\", \"ask\" or \"block\"");
