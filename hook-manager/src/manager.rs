@@ -172,7 +172,7 @@ impl HookManager {
     /// The hooks that are declared but cannot be used. At their event each yields a failure.
     pub fn broken_hooks(&self) -> impl Iterator<Item = &BrokenHook> {
         self.0.entries.iter().filter_map(|entry| match &entry.what {
-            What::Broken(hook) => Some(hook),
+            What::Broken(hook) => Some(&**hook),
             What::Hook(..) => None,
         })
     }
