@@ -42,7 +42,7 @@ pub struct Config {
     pub breaker_open_for: Duration,
     /// How often an idempotent hook is tried again. 3 by default.
     pub retries: u32,
-    /// How many connections, or worker processes, are kept of each hook that has any. 10 by default.
+    /// How many connections an `http` hook has at most, and processes a `worker` hook. 10 by default.
     pub pool_size: usize,
     /// Whether calls are counted and timed, for [`metrics`](crate::HookManager::metrics). On by default.
     pub monitoring: bool,

@@ -16,7 +16,7 @@ use crate::{
     dependencies::{self, Candidate},
     event::{HandlerKind, HookEvent},
     execute::Flights,
-    hook::{Handler, HookSpec, Identity},
+    hook::{Handler, HookSpec, Identity, Worker},
     http::HttpHook,
     in_process::{InProcessHook, UserService},
     manage::Tallies,
@@ -253,9 +253,13 @@ fn way(
             own::build(spec, config, hook, None)
         }
         (None, Handler::Worker(worker)) => {
+            let worker = Worker {
+                processes: worker.processes.min(config.pool_size),
+                ..worker.clone()
+            };
             let figures = worker::Figures {
                 name: &spec.name,
-                worker,
+                worker: &worker,
                 timeout,
                 grace: config.grace,
                 limit: config.output_limit,
@@ -269,7 +273,14 @@ fn way(
             return Way::HostOnly { why };
         }
         (None, Handler::Http(http)) => {
-            let hook = match HttpHook::new(&spec.name, http, timeout, config.output_limit, slots) {
+            let hook = match HttpHook::new(
+                &spec.name,
+                http,
+                timeout,
+                config.output_limit,
+                config.pool_size,
+                slots,
+            ) {
                 Ok(hook) => hook,
                 Err(err) => {
                     let why = format!("{}: {err}", http.url).into();
