@@ -101,6 +101,18 @@ impl Config {
     /// Finds the first figure that makes no sense.
     pub(crate) fn check(&self) -> Result<(), BuildError> {
         keys::KEYS.iter().try_for_each(|key| key.check(self))?;
+        for (field, on) in [
+            ("performance_log", self.performance_log),
+            ("save_results", self.save_results),
+        ] {
+            if on && self.state_dir.is_none() {
+                return Err(BuildError::Value {
+                    field,
+                    value: "true, and no state_dir".into(),
+                    expected: "a state_dir to write to".into(),
+                });
+            }
+        }
         match &self.project {
             Some(project) if !project.is_dir() => Err(BuildError::Value {
                 field: "project",

@@ -1,9 +1,4 @@
-use std::{
-    collections::HashMap,
-    fmt,
-    path::Path,
-    sync::{Arc, Mutex},
-};
+use std::{collections::HashMap, fmt, path::Path, sync::Arc};
 
 use hook_monitor::Source;
 use hook_pool::PoolHandle;
@@ -67,7 +62,7 @@ pub(crate) struct Inner {
     /// Set when events under way are to be called off.
     pub(crate) off: watch::Sender<bool>,
     pub(crate) tallies: Tallies,
-    pub(crate) store: Option<Mutex<Store>>,
+    pub(crate) store: Option<Store>,
 }
 
 impl HookManager {
@@ -160,7 +155,7 @@ impl HookManager {
             flights: Flights::default(),
             off: watch::Sender::new(false),
             tallies: Tallies::default(),
-            store: store.map(Mutex::new),
+            store,
         })))
     }
 
