@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use serde::{Deserialize, Serialize};
 
 pub(crate) mod admin;
@@ -36,6 +36,7 @@ enum Command {
     Cache(admin::CacheArgs),
     Optimize(admin::LookArgs),
     Trace(admin::TraceArgs),
+    Completions(CompletionsArgs),
 }
 
 /// Runs every hook of an event and answers with their merged decision
@@ -76,6 +77,19 @@ pub(crate) struct RunArgs {
     /// Whether a daemon answers; without this one that runs does, and none is started
     #[arg(long, value_enum, value_name = "WHEN")]
     pub(crate) daemon: Option<Daemon>,
+}
+
+/// Prints what a shell needs to complete this command's words
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  hook-manager completions bash > ~/.local/share/bash-completion/completions/hook-manager
+  hook-manager completions zsh > \"${fpath[1]}/_hook-manager\"
+  hook-manager completions fish > ~/.config/fish/completions/hook-manager.fish")]
+struct CompletionsArgs {
+    /// The shell
+    #[arg(value_enum)]
+    shell: clap_complete::Shell,
 }
 
 /// Lists the hooks that were found, and what was ignored and why
@@ -166,6 +180,16 @@ pub(crate) fn main() -> ExitCode {
         Command::Cache(args) => admin::cache(&args),
         Command::Optimize(args) => admin::optimize(&args),
         Command::Trace(args) => admin::trace(&args),
+        Command::Completions(args) => completions(args.shell),
+    }
+}
+
+fn completions(shell: clap_complete::Shell) -> ExitCode {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Args::command(), "hook-manager", &mut script);
+    match print(&String::from_utf8_lossy(&script)) {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::from(1),
     }
 }
 

@@ -7,7 +7,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicUsize, Ordering::SeqCst},
     },
     time::Duration,
 };
@@ -304,7 +304,8 @@ impl fmt::Debug for Execution<'_> {
     }
 }
 
-/// The events under way.
+/// The events under way. `SeqCst`, so that either the last one sees who waits for it, or that one sees that it was
+/// the last.
 #[derive(Debug, Default)]
 pub(crate) struct Flights {
     count: AtomicUsize,
@@ -316,12 +317,12 @@ pub(crate) struct Flight<'a>(&'a Flights);
 
 impl Flights {
     fn begin(&self) -> Flight<'_> {
-        self.count.fetch_add(1, Relaxed);
+        self.count.fetch_add(1, SeqCst);
         Flight(self)
     }
 
     pub(crate) fn count(&self) -> usize {
-        self.count.load(Relaxed)
+        self.count.load(SeqCst)
     }
 
     /// Waits until there is none.
@@ -339,7 +340,7 @@ impl Flights {
 
 impl Drop for Flight<'_> {
     fn drop(&mut self) {
-        if self.0.count.fetch_sub(1, Relaxed) == 1 {
+        if self.0.count.fetch_sub(1, SeqCst) == 1 {
             self.0.landed.notify_waiters();
         }
     }

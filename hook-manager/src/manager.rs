@@ -1,9 +1,4 @@
-use std::{
-    collections::HashMap,
-    fmt,
-    path::Path,
-    sync::{Arc, Mutex},
-};
+use std::{collections::HashMap, fmt, path::Path, sync::Arc};
 
 use hook_monitor::Source;
 use hook_pool::PoolHandle;
@@ -16,7 +11,7 @@ use crate::{
     dependencies::{self, Candidate},
     event::{HandlerKind, HookEvent},
     execute::Flights,
-    hook::{Handler, HookSpec, Identity},
+    hook::{Handler, HookSpec, Identity, Worker},
     http::HttpHook,
     in_process::{InProcessHook, UserService},
     manage::Tallies,
@@ -67,7 +62,7 @@ pub(crate) struct Inner {
     /// Set when events under way are to be called off.
     pub(crate) off: watch::Sender<bool>,
     pub(crate) tallies: Tallies,
-    pub(crate) store: Option<Mutex<Store>>,
+    pub(crate) store: Option<Store>,
 }
 
 impl HookManager {
@@ -106,7 +101,7 @@ impl HookManager {
         let mut entries: Vec<Entry> = Vec::with_capacity(hooks.len());
         for (at, (hook, needs)) in hooks.into_iter().zip(needs).enumerate() {
             let (what, twin) = match hook {
-                Candidate::Broken(hook) => (What::Broken(*hook), at),
+                Candidate::Broken(hook) => (What::Broken(hook), at),
                 Candidate::Hook(spec, service) => {
                     let twin = *first.entry(spec.identity()).or_insert(at);
                     let schedule = &spec.schedule;
@@ -160,7 +155,7 @@ impl HookManager {
             flights: Flights::default(),
             off: watch::Sender::new(false),
             tallies: Tallies::default(),
-            store: store.map(Mutex::new),
+            store,
         })))
     }
 
@@ -172,7 +167,7 @@ impl HookManager {
     /// The hooks that are declared but cannot be used. At their event each yields a failure.
     pub fn broken_hooks(&self) -> impl Iterator<Item = &BrokenHook> {
         self.0.entries.iter().filter_map(|entry| match &entry.what {
-            What::Broken(hook) => Some(hook),
+            What::Broken(hook) => Some(&**hook),
             What::Hook(..) => None,
         })
     }
@@ -227,7 +222,7 @@ fn way(
     }
     let timeout = spec.effective_timeout();
     let slots = lanes.slots(spec, gauge);
-    Way::Run(match (service, &spec.handler) {
+    Way::Run(Box::new(match (service, &spec.handler) {
         (Some(inner), _) => {
             let hook = InProcessHook {
                 inner,
@@ -253,9 +248,13 @@ fn way(
             own::build(spec, config, hook, None)
         }
         (None, Handler::Worker(worker)) => {
+            let worker = Worker {
+                processes: worker.processes.min(config.pool_size),
+                ..worker.clone()
+            };
             let figures = worker::Figures {
                 name: &spec.name,
-                worker,
+                worker: &worker,
                 timeout,
                 grace: config.grace,
                 limit: config.output_limit,
@@ -269,7 +268,14 @@ fn way(
             return Way::HostOnly { why };
         }
         (None, Handler::Http(http)) => {
-            let hook = match HttpHook::new(&spec.name, http, timeout, config.output_limit, slots) {
+            let hook = match HttpHook::new(
+                &spec.name,
+                http,
+                timeout,
+                config.output_limit,
+                config.pool_size,
+                slots,
+            ) {
                 Ok(hook) => hook,
                 Err(err) => {
                     let why = format!("{}: {err}", http.url).into();
@@ -283,7 +289,7 @@ fn way(
             let why = format!("only the host can run a {handler} hook").into();
             return Way::HostOnly { why };
         }
-    })
+    }))
 }
 
 fn recipe(handler: &Handler, config: &Config) -> Recipe {
