@@ -90,7 +90,15 @@ impl Drop for Daemon {
 /// The command, built like the suites are.
 fn binary() -> PathBuf {
     let built = Command::new(env!("CARGO"))
-        .args(["build", "--release", "--quiet", "-p", "hook-manager", "--bin", "hook-manager"])
+        .args([
+            "build",
+            "--release",
+            "--quiet",
+            "-p",
+            "hook-manager",
+            "--bin",
+            "hook-manager",
+        ])
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
         .env("CARGO_TARGET_DIR", target_directory())
         .status();
@@ -108,7 +116,16 @@ fn main() {
         for _ in 0..100 {
             let mut client = project.command(
                 &binary,
-                &["run", "PreToolUse", "--event", event, "--daemon", "always", "--output", "host"],
+                &[
+                    "run",
+                    "PreToolUse",
+                    "--event",
+                    event,
+                    "--daemon",
+                    "always",
+                    "--output",
+                    "host",
+                ],
             );
             let answered = client.stdout(Stdio::null()).status().expect("the command");
             assert!(answered.success(), "{answered}");

@@ -57,7 +57,8 @@ fn every_event_reaches_its_hook_byte_for_byte_and_status_two_means_what_the_even
     let hooks: serde_json::Map<String, Value> = samples
         .iter()
         .map(|(event, _)| {
-            let command = format!("cat > \"$CLAUDE_PROJECT_DIR/seen-{event}\"; echo 'not {event}' >&2; exit 2");
+            let command =
+                format!("cat > \"$CLAUDE_PROJECT_DIR/seen-{event}\"; echo 'not {event}' >&2; exit 2");
             let hook = json!({ "type": "command", "command": command });
             (event.clone(), json!([{ "hooks": [hook] }]))
         })
@@ -71,7 +72,13 @@ fn every_event_reaches_its_hook_byte_for_byte_and_status_two_means_what_the_even
         assert_eq!(fs::read_to_string(&seen).unwrap(), input, "{event}");
         let is_heard = HEARD.contains(&event.as_str());
         // Creating a worktree fails with any status but 0: there it is a failure, not a decision.
-        let code = if is_heard { 2 } else if event == "WorktreeCreate" { ran.code } else { 0 };
+        let code = if is_heard {
+            2
+        } else if event == "WorktreeCreate" {
+            ran.code
+        } else {
+            0
+        };
         assert_eq!(ran.code, code, "{event}: {ran:?}");
         if is_heard {
             assert_eq!(ran.stderr, format!("not {event}\n"), "{event}");
@@ -88,17 +95,52 @@ const ROWS: [(&str, i32, i32, &str); 19] = [
     ("", 1, 1, ""),
     ("all is well", 7, 1, ""),
     ("", 127, 1, ""),
-    (r#"{"hookSpecificOutput":{"permissionDecision":"allow"}}"#, 0, 0, "allow"),
-    (r#"{"hookSpecificOutput":{"permissionDecision":"ask"}}"#, 0, 0, "ask"),
-    (r#"{"hookSpecificOutput":{"permissionDecision":"defer"}}"#, 0, 0, "defer"),
-    (r#"{"hookSpecificOutput":{"permissionDecision":"deny"}}"#, 0, 2, "deny"),
+    (
+        r#"{"hookSpecificOutput":{"permissionDecision":"allow"}}"#,
+        0,
+        0,
+        "allow",
+    ),
+    (
+        r#"{"hookSpecificOutput":{"permissionDecision":"ask"}}"#,
+        0,
+        0,
+        "ask",
+    ),
+    (
+        r#"{"hookSpecificOutput":{"permissionDecision":"defer"}}"#,
+        0,
+        0,
+        "defer",
+    ),
+    (
+        r#"{"hookSpecificOutput":{"permissionDecision":"deny"}}"#,
+        0,
+        2,
+        "deny",
+    ),
     // The old words.
     (r#"{"decision":"approve"}"#, 0, 0, "allow"),
     (r#"{"decision":"block"}"#, 0, 2, "deny"),
     // JSON is read at every status, and status 2 blocks whatever it says.
-    (r#"{"hookSpecificOutput":{"permissionDecision":"allow"}}"#, 2, 2, "deny"),
-    (r#"{"hookSpecificOutput":{"permissionDecision":"deny"}}"#, 1, 2, "deny"),
-    (r#"{"hookSpecificOutput":{"permissionDecision":"allow"}}"#, 1, 0, "allow"),
+    (
+        r#"{"hookSpecificOutput":{"permissionDecision":"allow"}}"#,
+        2,
+        2,
+        "deny",
+    ),
+    (
+        r#"{"hookSpecificOutput":{"permissionDecision":"deny"}}"#,
+        1,
+        2,
+        "deny",
+    ),
+    (
+        r#"{"hookSpecificOutput":{"permissionDecision":"allow"}}"#,
+        1,
+        0,
+        "allow",
+    ),
     // What begins like an object and is none has failed; what does not begin like one is text.
     (r#"{"decision": "block""#, 0, 1, ""),
     (r#"["decision", "block"]"#, 0, 0, ""),
