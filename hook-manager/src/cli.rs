@@ -7,6 +7,7 @@ use std::{
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+mod install;
 mod json;
 mod list;
 mod run;
@@ -25,6 +26,8 @@ pub(crate) struct Args {
 enum Command {
     Run(RunArgs),
     List(ListArgs),
+    Install(install::InstallArgs),
+    Uninstall(install::UninstallArgs),
 }
 
 /// Runs every hook of an event and answers with their merged decision
@@ -133,6 +136,8 @@ pub(crate) fn main() -> ExitCode {
     match args.command {
         Command::Run(args) => run::main(args),
         Command::List(args) => list::main(&args),
+        Command::Install(args) => install::install(args),
+        Command::Uninstall(args) => install::uninstall(&args),
     }
 }
 
