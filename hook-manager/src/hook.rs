@@ -197,6 +197,9 @@ pub struct CacheRule {
     /// A look-up costs one `stat` for each, about a microsecond, and reads those that changed. A file over 16 MiB
     /// is told by its times, size and inode alone.
     pub files: Vec<PathBuf>,
+    /// For how long after its time an answer stands in for a failure of the hook, its open circuit included. `None`:
+    /// not at all. Where a guard is left to an old answer, its owner has to be sure that it is still right.
+    pub stale_if_error: Option<Duration>,
     /// Names under which the answers of this hook can be [thrown away](crate::Invalidate::Tag) together with
     /// those of others.
     pub tags: Vec<String>,
@@ -236,6 +239,13 @@ impl CacheRule {
     #[must_use]
     pub fn file(mut self, path: impl Into<PathBuf>) -> Self {
         self.files.push(path.into());
+        self
+    }
+
+    /// Has an answer stand in for a failure for so long after its time.
+    #[must_use]
+    pub fn stale_if_error(mut self, window: Duration) -> Self {
+        self.stale_if_error = Some(window);
         self
     }
 

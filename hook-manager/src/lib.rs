@@ -12,6 +12,7 @@ mod error;
 mod estimate;
 pub mod event;
 mod execute;
+pub mod guide;
 pub mod hook;
 pub mod host;
 mod http;

@@ -106,7 +106,7 @@ impl HookManager {
         let mut entries: Vec<Entry> = Vec::with_capacity(hooks.len());
         for (at, (hook, needs)) in hooks.into_iter().zip(needs).enumerate() {
             let (what, twin) = match hook {
-                Candidate::Broken(hook) => (What::Broken(*hook), at),
+                Candidate::Broken(hook) => (What::Broken(hook), at),
                 Candidate::Hook(spec, service) => {
                     let twin = *first.entry(spec.identity()).or_insert(at);
                     let schedule = &spec.schedule;
@@ -172,7 +172,7 @@ impl HookManager {
     /// The hooks that are declared but cannot be used. At their event each yields a failure.
     pub fn broken_hooks(&self) -> impl Iterator<Item = &BrokenHook> {
         self.0.entries.iter().filter_map(|entry| match &entry.what {
-            What::Broken(hook) => Some(hook),
+            What::Broken(hook) => Some(&**hook),
             What::Hook(..) => None,
         })
     }
@@ -227,7 +227,7 @@ fn way(
     }
     let timeout = spec.effective_timeout();
     let slots = lanes.slots(spec, gauge);
-    Way::Run(match (service, &spec.handler) {
+    Way::Run(Box::new(match (service, &spec.handler) {
         (Some(inner), _) => {
             let hook = InProcessHook {
                 inner,
@@ -287,7 +287,7 @@ fn way(
             let why = format!("only the host can run a {handler} hook").into();
             return Way::HostOnly { why };
         }
-    })
+    }))
 }
 
 fn recipe(handler: &Handler, config: &Config) -> Recipe {

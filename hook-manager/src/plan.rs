@@ -38,11 +38,11 @@ pub(crate) struct Entry {
 
 pub(crate) enum What {
     Hook(Box<HookSpec>, Way),
-    Broken(BrokenHook),
+    Broken(Box<BrokenHook>),
 }
 
 pub(crate) enum Way {
-    Run(Own),
+    Run(Box<Own>),
     HostOnly { why: Arc<str> },
 }
 
@@ -305,6 +305,8 @@ impl<'a> Planned<'a> {
             _ => {
                 result.ran = trace.time_run(now.into_std());
                 result.anomaly = trace.anomaly();
+                // The last attempt failed, and an older answer stands in for it.
+                result.cached = result.success() && trace.last_error().is_some();
             }
         }
         if let (Ended::Failed(HookError::CircuitOpen(_)), Todo::Run(own)) = (&result.ended, &self.todo) {

@@ -107,8 +107,14 @@ async fn all_five_work_together_in_the_recommended_order() {
 
     let seen = calls.snapshot();
     assert_eq!(
-        (seen.started, seen.successes, seen.failures, seen.in_flight),
-        (11, 9, 2, 0)
+        (
+            seen.started,
+            seen.successes,
+            seen.failures,
+            seen.rejected,
+            seen.in_flight
+        ),
+        (11, 9, 1, 1, 0)
     );
     assert_eq!(retries.snapshot().retries, 2);
 }

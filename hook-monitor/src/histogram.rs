@@ -239,6 +239,35 @@ impl HistogramSnapshot {
         self.max()
     }
 
+    /// The smallest and the largest value of each bucket that holds something, with how many it holds.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn ranges(&self) -> impl Iterator<Item = (Duration, Duration, u64)> + '_ {
+        let filled = self.buckets.iter().enumerate().filter(|(_, n)| **n > 0);
+        filled.map(|(index, n)| {
+            let low = index.checked_sub(1).map_or(0, |below| upper_edge(below) + 1);
+            (
+                Duration::from_nanos(low),
+                Duration::from_nanos(upper_edge(index)),
+                *n,
+            )
+        })
+    }
+
+    /// `n` more values in the bucket of `at`, each of `secs`.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn put(&mut self, at: Duration, n: u64, secs: f64) {
+        let nanos = u64::try_from(at.as_nanos()).unwrap_or(u64::MAX);
+        self.buckets[bucket(nanos)] += n;
+        self.sum = self.sum.wrapping_add((secs * 1e9 * n as f64) as u64);
+        self.max = self.max.max(nanos);
+    }
+
+    #[cfg(feature = "metrics")]
+    pub(crate) fn with_invalid(mut self, invalid: u64) -> Self {
+        self.invalid = invalid;
+        self
+    }
+
     /// The upper edge of each bucket that holds something, with how many it holds, smallest first.
     pub fn buckets(&self) -> impl Iterator<Item = (Duration, u64)> + '_ {
         let filled = self.buckets.iter().enumerate().filter(|(_, n)| **n > 0);

@@ -8,6 +8,7 @@
 )]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod advice;
 #[cfg(feature = "anomaly")]
 pub mod anomaly;
 #[cfg(feature = "layer")]
@@ -28,11 +29,17 @@ mod histogram;
 mod keep;
 #[cfg(feature = "layer")]
 mod layer;
+#[cfg(feature = "metrics")]
+pub mod metrics;
 #[cfg(feature = "layer")]
 mod monitor;
 mod on_reject;
 mod outcome;
+#[cfg(feature = "prometheus")]
+pub mod prometheus;
 mod rejected;
+#[cfg(feature = "resources")]
+pub mod resources;
 #[cfg(feature = "serde")]
 mod serialise;
 #[cfg(feature = "layer")]
@@ -46,6 +53,7 @@ mod striped;
 #[cfg(feature = "layer")]
 mod tally;
 
+pub use advice::{Advice, Advisor, Rule};
 #[cfg(feature = "layer")]
 pub use call::Call;
 #[cfg(feature = "clock")]

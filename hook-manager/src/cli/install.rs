@@ -76,7 +76,8 @@ pub(super) fn install(args: InstallArgs) -> ExitCode {
         match std::env::current_exe().map(|path| path.into_os_string().into_string()) {
             Ok(Ok(path)) => routing = routing.program(path),
             Ok(Err(path)) => {
-                complain(format_args!("{}: expected a path that is UTF-8", path.display()));
+                let path = path.to_string_lossy();
+                complain(format_args!("{path}: expected a path that is UTF-8"));
                 return ExitCode::from(1);
             }
             Err(err) => {

@@ -161,7 +161,8 @@ impl HandlerReader<'_, '_, '_> {
     }
 
     fn cache(&mut self, node: &Node, field: &str) -> Option<CacheRule> {
-        const EXPECTED: &str = "true, false, or an object with `ttl`, `fields`, `files` and `tags`";
+        const EXPECTED: &str =
+            "true, false, or an object with `ttl`, `fields`, `files`, `staleIfError` and `tags`";
         let entries = match &node.value {
             Tree::Bool(on) => return on.then(CacheRule::default),
             Tree::Object(entries) => entries,
@@ -175,6 +176,7 @@ impl HandlerReader<'_, '_, '_> {
             let field = format!("{field}{}", step(&key.name));
             match (&key.name[..], &value.value) {
                 ("ttl", _) => rule.ttl = self.duration(value, &field),
+                ("staleIfError", _) => rule.stale_if_error = self.duration(value, &field),
                 ("fields", Tree::List(list)) if !list.is_empty() => {
                     let mut pointers = Vec::new();
                     for (at, one) in list.iter().enumerate() {
@@ -203,7 +205,7 @@ impl HandlerReader<'_, '_, '_> {
                         &at,
                         &field,
                         "is not known".into(),
-                        "one of ttl, fields, files, tags",
+                        "one of ttl, fields, files, staleIfError, tags",
                     );
                 }
             }
