@@ -437,7 +437,7 @@ fn what_cannot_be_kept_is_refused_by_name_and_nothing_is_changed() {
             r#"{"hooks":{"Stop":[],"Stop":[]}}"#.into(),
             "`Stop` stands here a second time",
         ),
-        (format!("{hook}"), "it ends too early"),
+        (hook.to_owned(), "it ends too early"),
         ("[]".into(), "expected an object"),
         (
             hook.replace("\"true\"", "\"true\",\"timeout\":-1") + "}",
