@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) mod admin;
 mod colour;
+mod install;
 mod json;
 mod list;
 pub(crate) mod run;
@@ -36,6 +37,8 @@ enum Command {
     Cache(admin::CacheArgs),
     Optimize(admin::LookArgs),
     Trace(admin::TraceArgs),
+    Install(install::InstallArgs),
+    Uninstall(install::UninstallArgs),
     Completions(CompletionsArgs),
 }
 
@@ -180,6 +183,8 @@ pub(crate) fn main() -> ExitCode {
         Command::Cache(args) => admin::cache(&args),
         Command::Optimize(args) => admin::optimize(&args),
         Command::Trace(args) => admin::trace(&args),
+        Command::Install(args) => install::install(args),
+        Command::Uninstall(args) => install::uninstall(&args),
         Command::Completions(args) => completions(args.shell),
     }
 }

@@ -17,6 +17,7 @@ pub mod hook;
 pub mod host;
 mod http;
 mod in_process;
+pub mod install;
 mod json;
 pub mod layers;
 mod manage;

@@ -285,6 +285,10 @@ fn way(
             let pool = hook.handle();
             own::build(spec, config, hook, Some(pool))
         }
+        (None, Handler::HostOnly { kind }) if HandlerKind::find(kind).is_none() => {
+            let why = format!("the host runs it, from its own settings: {kind}").into();
+            return Way::HostOnly { why };
+        }
         (None, handler) => {
             let why = format!("only the host can run a {handler} hook").into();
             return Way::HostOnly { why };
