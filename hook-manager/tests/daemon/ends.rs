@@ -55,7 +55,8 @@ fn a_client_that_goes_away_takes_its_hooks_with_it() {
     let hook = json!({ "type": "command", "command": "touch started; sleep 300 & sleep 300" });
     let project = Project::with_hook("Stop", hook);
     let _daemon = Daemon::start(&project, &[]);
-    let mut client = client(&project, "Stop", "{}", &[]);
+    // Time for the event is not what ends them.
+    let mut client = client(&project, "Stop", "{}", &["--deadline", "300"]);
     wait_for(&project.path().join("started"));
     assert!(!project.processes().is_empty());
     client.kill().unwrap();

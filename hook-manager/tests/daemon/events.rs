@@ -37,8 +37,6 @@ fn hooks_see_the_environment_and_the_directory_of_whoever_asks() {
         "command": "echo \"$MARK/$ONLY_THE_DAEMON/$CLAUDE_PROJECT_DIR/$PWD/$HOOK_MANAGER_DEPTH\"" });
     let project = Project::with_hook("SessionStart", hook);
     fs::create_dir(project.path().join("sub")).unwrap();
-    let mut serve = Command::new("env");
-    serve.args(["ONLY_THE_DAEMON=seen"]);
     let daemon = Daemon::start(&project, &[]);
     let input = json!({ "cwd": project.path().join("sub") }).to_string();
     let mut command = Command::new(BINARY);

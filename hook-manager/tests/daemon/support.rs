@@ -29,6 +29,7 @@ impl Daemon {
             .args(["serve", "--project"])
             .arg(project.path())
             .args(args)
+            .env("ONLY_THE_DAEMON", "seen")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
