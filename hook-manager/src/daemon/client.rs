@@ -44,7 +44,8 @@ pub(crate) enum Way {
 /// Runs an event through the daemon, as far as there is one and the asker wants it.
 pub(crate) fn run(args: &RunArgs, asked: &Asked) -> Way {
     let mode = args.daemon;
-    if mode == Some(Daemon::Never) {
+    // What cannot be read is no daemon's affair.
+    if mode == Some(Daemon::Never) || asked.input.is_err() {
         return Way::InProcess;
     }
     match ask(args, asked) {
@@ -78,10 +79,7 @@ fn ask(args: &RunArgs, asked: &Asked) -> Result<Way, String> {
             }
             return Err(trouble.to_string());
         }
-        (Err(trouble), Some(Daemon::Always)) if trouble.nobody_is_there() => {
-            start(&args.sources, &place).map_err(|err| err.to_string())?;
-            await_start(&place)?
-        }
+        (Err(trouble), Some(Daemon::Always)) if trouble.nobody_is_there() => started(&args.sources, &place)?,
         (Err(trouble), _) => return Err(trouble.to_string()),
     };
     let environment = wire::pack(env::vars_os());
@@ -159,8 +157,12 @@ fn start(sources: &SourceArgs, place: &Place) -> io::Result<()> {
         .truncate(true)
         .mode(0o600)
         .open(place.log())?;
-    let mut command = Command::new(env::current_exe()?);
+    // Through a shell that is gone at once, so that the daemon is no child of ours: what is, is taken for left behind by
+    // a hook when we end.
+    let mut command = Command::new("/bin/sh");
     command
+        .args(["-c", "\"$@\" &", "sh"])
+        .arg(env::current_exe()?)
         .arg("serve")
         .arg("--project")
         .arg(std::path::absolute(&sources.project)?);
@@ -176,22 +178,30 @@ fn start(sources: &SourceArgs, place: &Place) -> io::Result<()> {
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(log);
-    command.spawn().map(drop)
+    match command.status()?.success() {
+        true => Ok(()),
+        false => Err(io::Error::other("the shell could not start it")),
+    }
 }
 
 #[expect(
     clippy::disallowed_methods,
     reason = "there is no runtime here, and nothing to be told by"
 )]
-fn await_start(place: &Place) -> Result<Talk, String> {
+fn started(sources: &SourceArgs, place: &Place) -> Result<Talk, String> {
     let until = Instant::now() + STARTING;
-    loop {
+    for turn in 0_u32.. {
+        // Again and again: one that is about to end may still hold the place, and a second one gives way.
+        if turn % 50 == 0 {
+            start(sources, place).map_err(|err| err.to_string())?;
+        }
         match Talk::open(place, STARTING) {
             Ok(talk) => return Ok(talk),
             Err(trouble) if Instant::now() >= until => return Err(trouble.to_string()),
             Err(_) => thread::sleep(Duration::from_millis(10)),
         }
     }
+    Err("no daemon has come up".into())
 }
 
 /// Why nobody can be talked to.

@@ -3,7 +3,7 @@ use std::{fs, os::unix::fs::PermissionsExt, process::Command};
 use serde_json::json;
 
 use crate::{
-    daemon_support::{Daemon, client, lines},
+    daemon_support::{Daemon, client, lines, wait_until},
     support::{BINARY, Project, event},
 };
 
@@ -182,19 +182,37 @@ fn a_daemon_is_started_on_demand_and_answers_the_events_to_come() {
     let hook = json!({ "type": "command", "command": "echo $PPID >> parents" });
     let project = Project::with_hook("Stop", hook);
     let at = project.path().to_str().unwrap();
-    assert_eq!(project.run("Stop", "{}", &["--daemon", "always"]).code, 0);
+    let daemon = || {
+        let ran = project.command(&["stats", "--project", at, "--output", "json"], "");
+        let stats: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap_or_default();
+        stats["daemon"]["process"].as_u64()
+    };
+    // The event that starts it is not kept waiting, and does not take it along when it ends.
     assert_eq!(project.run("Stop", "{}", &["--daemon", "auto"]).code, 0);
+    wait_until("it serves", || daemon().is_some());
+    let pid = daemon().unwrap();
+    assert_eq!(project.run("Stop", "{}", &["--daemon", "auto"]).code, 0);
+    assert_eq!(project.run("Stop", "{}", &["--daemon", "always"]).code, 0);
     let parents = fs::read_to_string(project.path().join("parents")).unwrap();
     let parents: Vec<&str> = parents.lines().collect();
-    assert_eq!(parents[0], parents[1]);
-    let ran = project.command(&["stats", "--project", at, "--output", "json"], "");
-    let stats: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
-    let pid = stats["daemon"]["process"].as_u64().unwrap();
-    assert_eq!(pid.to_string(), parents[0]);
-    let pid = rustix::process::Pid::from_raw(pid.try_into().unwrap()).unwrap();
+    assert_ne!(parents[0], pid.to_string());
+    assert_eq!(parents[1..], [pid.to_string(), pid.to_string()]);
+    end(&project, pid);
+
+    // Who insists waits for one to be started.
+    assert_eq!(project.run("Stop", "{}", &["--daemon", "always"]).code, 0);
+    let next = daemon().unwrap();
+    let parents = fs::read_to_string(project.path().join("parents")).unwrap();
+    assert_eq!(parents.lines().last(), Some(&*next.to_string()));
+    assert_ne!(next, pid);
+    end(&project, next);
+}
+
+fn end(project: &Project, daemon: u64) {
+    let pid = rustix::process::Pid::from_raw(daemon.try_into().unwrap()).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
     let socket = project.path().join(".runtime/hook-manager");
-    crate::daemon_support::wait_until("it takes its socket with it", || {
+    wait_until("it takes its socket with it", || {
         fs::read_dir(&socket)
             .unwrap()
             .flatten()
