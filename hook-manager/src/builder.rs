@@ -46,6 +46,11 @@ impl HookManagerBuilder {
         self
     }
 
+    /// The figures so far.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
     /// Adds a hook.
     pub fn hook(mut self, hook: Hook) -> Self {
         self.hooks.push(hook);

@@ -98,7 +98,25 @@ impl HookManager {
         self.report(event, None, results, Duration::ZERO)
     }
 
+    /// [Executes](Self::execute_within) a part of an event's hooks: for a process that answers its caller before the
+    /// hooks declared `async` have ended.
+    ///
+    /// `async` hooks that others [depend](crate::Schedule::depends_on) on are awaited like those.
+    pub async fn execute_part(&self, part: Part, total: Duration, req: HookRequest) -> EventReport {
+        self.perform_part(part, total, req, pending::<()>()).await
+    }
+
     async fn perform(&self, total: Duration, req: HookRequest, cancel: impl Future) -> EventReport {
+        self.perform_part(Part::All, total, req, cancel).await
+    }
+
+    async fn perform_part(
+        &self,
+        part: Part,
+        total: Duration,
+        req: HookRequest,
+        cancel: impl Future,
+    ) -> EventReport {
         let inner = &*self.0;
         if let Some(why) = &inner.too_deep {
             return self.not_run(req.event(), Arc::clone(why));
@@ -107,9 +125,14 @@ impl HookManager {
         let _flight = inner.flights.begin();
         let req = req.within(inner.project.as_ref());
         let started = Instant::now();
-        let deadline = started + total.min(inner.config.deadline);
+        let deadline = match part {
+            // Nobody waits for them: each has its own timeout.
+            Part::Background => started + A_DAY,
+            Part::All | Part::Awaited => started + total.min(inner.config.deadline),
+        };
         let mut planned: Vec<(usize, Planned<'_>)> = plan_all(inner.of_event(req.event()), &req)
             .into_iter()
+            .filter_map(|hook| hook.in_part(part))
             .enumerate()
             .collect();
         let entries: Vec<_> = planned.iter().map(|(_, hook)| hook.entry()).collect();
@@ -165,6 +188,20 @@ impl HookManager {
         }
     }
 }
+
+/// Which of an event's hooks are meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Part {
+    /// All of them.
+    All,
+    /// Those whose answers count. The others, declared `async`, are in the report as skipped.
+    Awaited,
+    /// Those declared `async`, without the event's deadline: each has its own timeout.
+    Background,
+}
+
+/// Longer than any hook's timeout.
+const A_DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Ready when the caller, or whoever shuts the manager down, wants no more of the event.
 async fn called_off(inner: &Inner, cancel: impl Future) {
