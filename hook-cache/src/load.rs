@@ -191,10 +191,12 @@ where
                     let (key, load) = asked.take().expect(ASKED);
                     let known = if *again { cache.look_up(&key) } else { None };
                     if let Some(value) = known {
+                        count(cache, refresh, Count::Hit);
                         this.state.set(State::Done);
                         return Poll::Ready(Ok(value));
                     }
                     if let Some(error) = recall(this.owner, &key) {
+                        count(cache, refresh, Count::NegativeHit);
                         this.state.set(State::Done);
                         return Poll::Ready(Err(error));
                     }
@@ -217,7 +219,7 @@ where
                                 waiting: Some(waiting),
                             });
                         }
-                        Joined::Crowded(key) => set_out_alone(cache, key, load, this.state.as_mut()),
+                        Joined::Crowded(key) => set_out_alone(cache, key, load, refresh, this.state.as_mut()),
                     }
                 }
                 StateProj::Waiting { waiting } => {
@@ -247,7 +249,7 @@ where
                             // Another kind of load, with another kind of error.
                             None => {
                                 counted.not();
-                                set_out_alone(cache, key, load, this.state.as_mut());
+                                set_out_alone(cache, key, load, refresh, this.state.as_mut());
                             }
                         },
                         Turn::Leading(lead, orphan) => {
@@ -259,7 +261,7 @@ where
                         }
                         Turn::Alone(key) => {
                             counted.not();
-                            set_out_alone(cache, key, load, this.state.as_mut());
+                            set_out_alone(cache, key, load, refresh, this.state.as_mut());
                         }
                         Turn::Again(key) => {
                             counted.not();
@@ -307,9 +309,7 @@ where
     K: Hash + Eq,
     V: Clone,
 {
-    let error = owner.unshare(&owner.cache().recall(key)?)?;
-    owner.cache().counts().one(Count::NegativeHit);
-    Some(error)
+    owner.unshare(&owner.cache().recall(key)?)
 }
 
 /// Begins the load of a leader or goes on with the one that was left to it, unless the value came in after this
@@ -329,13 +329,12 @@ where
     V: Clone,
 {
     if let Some(value) = cache.look_up(lead.key()) {
+        count(cache, refresh, Count::Hit);
         lead.dissolve();
         state.set(State::Done);
         return Some(value);
     }
-    cache
-        .counts()
-        .one(if refresh { Count::Refreshed } else { Count::Miss });
+    count_load(cache, refresh);
     let adopted = orphan.and_then(|orphan| D::adopt(orphan).ok());
     let since = cache.now();
     let load = match adopted {
@@ -353,6 +352,7 @@ fn set_out_alone<L, K, V, D>(
     cache: &ResultCache<K, V>,
     key: Hashed<K>,
     load: L,
+    refresh: bool,
     mut state: Pin<&mut State<L, K, V, D>>,
 ) where
     L: Load<Value = V>,
@@ -360,12 +360,25 @@ fn set_out_alone<L, K, V, D>(
     K: Hash + Eq + Clone,
     V: Clone,
 {
-    cache.counts().one(Count::Miss);
+    count_load(cache, refresh);
     let errand = Errand::Alone {
         lone: Lone::begin(cache.flights(), key),
         since: cache.now(),
     };
     state.set(State::loading(D::carry(load.load()), errand));
+}
+
+/// Counts what a call came to. A refresh is nobody's call: its reader was counted.
+fn count<K: Hash + Eq, V: Clone>(cache: &ResultCache<K, V>, refresh: bool, what: Count) {
+    if !refresh {
+        cache.counts().one(what);
+    }
+}
+
+fn count_load<K: Hash + Eq, V: Clone>(cache: &ResultCache<K, V>, refresh: bool) {
+    cache
+        .counts()
+        .one(if refresh { Count::Refreshed } else { Count::Miss });
 }
 
 /// How long ago `since` was.
