@@ -46,7 +46,7 @@ impl<K: Hash + Eq, V: Clone> ResultCache<K, V> {
             Some(errors),
         ) = (&put, &self.core.errors)
         {
-            errors.store.sweep_shelf(*place, now, |_| {});
+            errors.store.sweep_some(*place, now, |_| {});
         }
     }
 

@@ -90,7 +90,7 @@ impl<K: Hash + Eq, V: Clone> Core<K, V> {
                 self.stats.add(Count::Replaced, departed.replaced());
                 drop(departed);
                 if let Some(place) = sweep {
-                    self.store.sweep_shelf(place, now, |death| self.count_dead(death));
+                    self.store.sweep_some(place, now, |death| self.count_dead(death));
                 }
             }
             Put::Refused { why, replaced, .. } => {
