@@ -181,7 +181,23 @@ where
 {
     type Output = Result<V, L::Error>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let result = ready!(self.as_mut().advance(cx));
+        // Whoever keeps a future that has ended keeps nobody from the next refresh.
+        drop(self.project().claim.take());
+        Poll::Ready(result)
+    }
+}
+
+impl<O, L, K, V, D> Miss<O, L, K, V, D>
+where
+    O: Owner<K, V, L::Error, L::Note>,
+    L: Load<Value = V>,
+    D: Carry<L::Future>,
+    K: Hash + Eq + Clone,
+    V: Clone,
+{
+    fn advance(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<V, L::Error>> {
         let mut this = self.project();
         let cache = this.owner.cache();
         let refresh = *this.refresh;
@@ -191,12 +207,12 @@ where
                     let (key, load) = asked.take().expect(ASKED);
                     let known = if *again { cache.look_up(&key) } else { None };
                     if let Some(value) = known {
-                        count(cache, refresh, Count::Hit);
+                        cache.counts().call(refresh, Count::Hit);
                         this.state.set(State::Done);
                         return Poll::Ready(Ok(value));
                     }
                     if let Some(error) = recall(this.owner, &key) {
-                        count(cache, refresh, Count::NegativeHit);
+                        cache.counts().call(refresh, Count::NegativeHit);
                         this.state.set(State::Done);
                         return Poll::Ready(Err(error));
                     }
@@ -329,12 +345,12 @@ where
     V: Clone,
 {
     if let Some(value) = cache.look_up(lead.key()) {
-        count(cache, refresh, Count::Hit);
+        cache.counts().call(refresh, Count::Hit);
         lead.dissolve();
         state.set(State::Done);
         return Some(value);
     }
-    count_load(cache, refresh);
+    cache.counts().begun(refresh);
     let adopted = orphan.and_then(|orphan| D::adopt(orphan).ok());
     let since = cache.now();
     let load = match adopted {
@@ -360,25 +376,12 @@ fn set_out_alone<L, K, V, D>(
     K: Hash + Eq + Clone,
     V: Clone,
 {
-    count_load(cache, refresh);
+    cache.counts().begun(refresh);
     let errand = Errand::Alone {
         lone: Lone::begin(cache.flights(), key),
         since: cache.now(),
     };
     state.set(State::loading(D::carry(load.load()), errand));
-}
-
-/// Counts what a call came to. A refresh is nobody's call: its reader was counted.
-fn count<K: Hash + Eq, V: Clone>(cache: &ResultCache<K, V>, refresh: bool, what: Count) {
-    if !refresh {
-        cache.counts().one(what);
-    }
-}
-
-fn count_load<K: Hash + Eq, V: Clone>(cache: &ResultCache<K, V>, refresh: bool) {
-    cache
-        .counts()
-        .one(if refresh { Count::Refreshed } else { Count::Miss });
 }
 
 /// How long ago `since` was.
