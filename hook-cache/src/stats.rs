@@ -259,6 +259,7 @@ impl CacheStats {
             into.counter("hook_cache_refused_total", &[("reason", reason)], n);
         }
         into.gauge("hook_cache_entries", &[], self.entries as f64);
+        into.gauge("hook_cache_weight", &[], self.weight as f64);
         into.gauge("hook_cache_utilisation", &[], self.utilisation());
     }
 }

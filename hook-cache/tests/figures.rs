@@ -73,6 +73,7 @@ async fn every_figure_is_told_under_its_name() {
             "hook_cache_refused_total{reason=outdated} 0",
             "hook_cache_refused_total{reason=declined} 0",
             "hook_cache_entries{} 1",
+            "hook_cache_weight{} 1",
             "hook_cache_utilisation{} 0.5",
             "hook_cache_load_duration_seconds{result=success} 3",
             "hook_cache_load_duration_seconds{result=failure} 1",

@@ -367,6 +367,22 @@ impl SourceSnapshot {
             .sum()
     }
 
+    /// The counters of this name added up whose label `key` is one of `values`.
+    pub(crate) fn counters(&self, name: &str, key: &str, values: &[&str]) -> u64 {
+        let is_of = |label: &Label| label.0 == key && values.contains(&label.1);
+        self.figures
+            .iter()
+            .filter(|figure| figure.name == name && figure.labels.iter().any(is_of))
+            .map(|figure| {
+                if let Value::Counter(n) = figure.value {
+                    n
+                } else {
+                    0
+                }
+            })
+            .sum()
+    }
+
     fn value(&self, name: &str, labels: &[Label]) -> Option<&Value> {
         self.figures
             .iter()

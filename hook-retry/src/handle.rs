@@ -153,6 +153,9 @@ impl Source for RetryHandle {
         }
         // A counter is whole: the fraction of a second shows once it is one.
         into.counter("hook_retry_backoff_seconds_total", &[], seen.backoff.as_secs());
+        if let Some(budget) = self.budget() {
+            into.gauge("hook_retry_budget_tokens", &[], budget.left() as f64);
+        }
     }
 }
 

@@ -219,8 +219,9 @@ impl Gather for Lines {
         self.0.push(format!("{name}{{{}}} {value}", labels.join(",")));
     }
 
-    fn gauge(&mut self, name: &'static str, _: &[Label], _: f64) {
-        unreachable!("{name} is no counter")
+    fn gauge(&mut self, name: &'static str, labels: &[Label], value: f64) {
+        assert_eq!(labels, [], "{name}");
+        self.0.push(format!("{name}{{}} {value}"));
     }
 
     fn histogram(&mut self, name: &'static str, _: &[Label], _: &HistogramSnapshot) {
@@ -260,6 +261,7 @@ async fn every_figure_is_told_and_all_services_of_a_layer_count_together() {
             "hook_retry_given_up_total{cause=unready} 0",
             "hook_retry_given_up_total{cause=over_budget} 0",
             "hook_retry_backoff_seconds_total{} 3",
+            "hook_retry_budget_tokens{} 1",
         ]
     );
 }

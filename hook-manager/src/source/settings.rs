@@ -30,6 +30,10 @@ pub(super) struct Settings {
     pub(super) found: Vec<Found>,
     pub(super) problems: Vec<Problem>,
     pub(super) disable_all_hooks: Option<bool>,
+    /// `allowedHttpHookUrls`, where it stands.
+    pub(super) http_urls: Option<Vec<String>>,
+    /// `httpHookAllowedEnvVars`, where it stands.
+    pub(super) http_env: Option<Vec<String>>,
 }
 
 /// Reads a file. One that is not there is an error only where it `must_exist`.
@@ -112,6 +116,8 @@ impl Reader<'_> {
                 }
                 ("disableAllHooks", Tree::Bool(value)) => self.settings.disable_all_hooks = Some(*value),
                 ("disableAllHooks", _) => self.wrong(node, "disableAllHooks", "true or false"),
+                ("allowedHttpHookUrls", _) => self.settings.http_urls = self.texts(node, &key.name),
+                ("httpHookAllowedEnvVars", _) => self.settings.http_env = self.texts(node, &key.name),
                 // The rest of a settings file is the host's.
                 _ => self.beside(key),
             }
@@ -132,6 +138,18 @@ impl Reader<'_> {
         let whole = BrokenHook::whole_source(&name.to_string_lossy(), reason, origin.clone());
         self.settings.found.push(Found::Broken(Box::new(whole)));
         self.say(Severity::Error, origin, what, expected);
+    }
+
+    /// A list that limits what hooks may do. One that cannot be read allows nothing.
+    fn texts(&mut self, node: &Node, place: &str) -> Option<Vec<String>> {
+        let texts = match &node.value {
+            Tree::List(list) => list.iter().map(|one| one.text().map(str::to_owned)).collect(),
+            _ => None,
+        };
+        if texts.is_none() {
+            self.wrong(node, place, "a list of texts; until then it allows nothing");
+        }
+        Some(texts.unwrap_or_default())
     }
 
     /// What looks like hooks, and stands where nobody looks for them.

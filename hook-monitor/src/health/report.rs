@@ -1,0 +1,83 @@
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use crate::Status;
+
+/// What is known of a process and of everything that is checked.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Report {
+    /// The worst of the checks; optional ones count as degraded at worst.
+    pub status: Status,
+    /// When the report was made: at the last result.
+    pub timestamp: SystemTime,
+    /// Every check, by name.
+    pub checks: Vec<CheckReport>,
+}
+
+/// What is known of one check.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct CheckReport {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its status, after hysteresis and staleness; of an optional check degraded at worst.
+    pub status: Status,
+    /// Whether the process depends on it.
+    pub required: bool,
+    /// `componentType` of `application/health+json`.
+    pub component: Option<&'static str>,
+    /// Why it is not healthy.
+    pub output: Option<String>,
+    /// Why the last run failed, or that there was none for too long.
+    pub reason: Option<FailureReason>,
+    /// How long the last run took.
+    pub took: Option<Duration>,
+    /// When the last run ended.
+    pub time: Option<SystemTime>,
+    /// When a run last passed.
+    pub last_success: Option<SystemTime>,
+    /// How many runs have failed in a row.
+    pub consecutive_failures: u32,
+}
+
+/// Why a check is not healthy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum FailureReason {
+    /// It said so.
+    Error,
+    /// It took too long.
+    Timeout,
+    /// It panicked.
+    Panic,
+    /// Its last result is older than three intervals.
+    Stale,
+    /// It has not run yet.
+    Pending,
+}
+
+impl FailureReason {
+    /// `error`, `timeout`, `panic`, `stale` or `pending`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Timeout => "timeout",
+            Self::Panic => "panic",
+            Self::Stale => "stale",
+            Self::Pending => "pending",
+        }
+    }
+}
+
+/// How a report is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Format {
+    /// `{"status":"healthy","timestamp":"..","checks":{"db":{"status":"healthy"}}}`
+    #[default]
+    Json,
+    /// `application/health+json`: `pass`, `warn` and `fail`, and a list for each check.
+    HealthJson,
+}
