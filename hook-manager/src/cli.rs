@@ -7,6 +7,8 @@ use std::{
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+mod check;
+mod completions;
 mod install;
 mod json;
 mod list;
@@ -28,6 +30,8 @@ enum Command {
     List(ListArgs),
     Install(install::InstallArgs),
     Uninstall(install::UninstallArgs),
+    Check(check::CheckArgs),
+    Completions(completions::CompletionsArgs),
 }
 
 /// Runs every hook of an event and answers with their merged decision
@@ -68,6 +72,16 @@ struct RunArgs {
 
 /// Lists the hooks that were found, and what was ignored and why
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Exit status:
+  0   every hook can be used
+  1   some cannot, or the project cannot be read
+  64  the command line itself is wrong
+
+Examples:
+  hook-manager list
+  hook-manager list --project ~/src/app --output json
+  hook-manager list --hooks-dir ./hooks")]
 struct ListArgs {
     #[command(flatten)]
     sources: SourceArgs,
@@ -138,6 +152,8 @@ pub(crate) fn main() -> ExitCode {
         Command::List(args) => list::main(&args),
         Command::Install(args) => install::install(args),
         Command::Uninstall(args) => install::uninstall(&args),
+        Command::Check(args) => check::main(&args),
+        Command::Completions(args) => completions::main(&args),
     }
 }
 

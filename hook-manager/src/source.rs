@@ -17,6 +17,7 @@ mod directory;
 pub(crate) mod installed;
 pub(crate) mod json;
 mod limits;
+pub(crate) mod place;
 mod settings;
 pub(crate) mod spelling;
 
