@@ -48,7 +48,7 @@ pub use self::{
     error::HookError,
     estimate::Anomaly,
     event::HookEvent,
-    execute::Execution,
+    execute::{Execution, Part},
     hook::{
         CacheKey, CacheRule, Handler, HookSpec, Http, IfDependencyFails, OnFailure, OnOpen, Origin, Priority,
         Schedule, Worker,
