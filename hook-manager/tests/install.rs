@@ -567,6 +567,24 @@ fn a_crash_between_any_two_files_leaves_every_hook_running_and_running_once() {
 }
 
 #[test]
+fn a_hook_that_is_added_later_is_run_by_the_host_alone() {
+    let project = Project::with_hook(
+        "PreToolUse",
+        json!({ "type": "command", "command": "true", "timeout": 3 }),
+    );
+    install(&project);
+    let later =
+        json!({ "hooks": { "PreToolUse": [{ "hooks": [{ "type": "command", "command": "./later.sh" }] }] } });
+    project.file(LOCAL, &later.to_string());
+    let ran = project.run("PreToolUse", r#"{"tool_name":"Bash"}"#, &["--output", "table"]);
+    assert!(
+        ran.line("later").contains("skipped") && ran.line("later").contains("the host runs it"),
+        "{ran:?}"
+    );
+    assert_eq!(ran.code, 0, "{ran:?}");
+}
+
+#[test]
 fn a_file_that_cannot_be_written_undoes_the_ones_before_it() {
     let project = both();
     let before = files(&project);
