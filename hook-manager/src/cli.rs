@@ -9,7 +9,9 @@ use clap::{Parser, Subcommand, ValueEnum};
 use serde::{Deserialize, Serialize};
 
 pub(crate) mod admin;
+mod check;
 mod colour;
+mod completions;
 mod install;
 mod json;
 mod list;
@@ -39,6 +41,8 @@ enum Command {
     Trace(admin::TraceArgs),
     Install(install::InstallArgs),
     Uninstall(install::UninstallArgs),
+    Check(check::CheckArgs),
+    Completions(completions::CompletionsArgs),
 }
 
 /// Runs every hook of an event and answers with their merged decision
@@ -83,6 +87,16 @@ pub(crate) struct RunArgs {
 
 /// Lists the hooks that were found, and what was ignored and why
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Exit status:
+  0   every hook can be used
+  1   some cannot, or the project cannot be read
+  64  the command line itself is wrong
+
+Examples:
+  hook-manager list
+  hook-manager list --project ~/src/app --output json
+  hook-manager list --hooks-dir ./hooks")]
 struct ListArgs {
     #[command(flatten)]
     sources: SourceArgs,
@@ -171,6 +185,8 @@ pub(crate) fn main() -> ExitCode {
         Command::Trace(args) => admin::trace(&args),
         Command::Install(args) => install::install(args),
         Command::Uninstall(args) => install::uninstall(&args),
+        Command::Check(args) => check::main(&args),
+        Command::Completions(args) => completions::main(&args),
     }
 }
 
