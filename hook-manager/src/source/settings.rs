@@ -119,7 +119,7 @@ impl Reader<'_> {
                 ("allowedHttpHookUrls", _) => self.settings.http_urls = self.texts(node, &key.name),
                 ("httpHookAllowedEnvVars", _) => self.settings.http_env = self.texts(node, &key.name),
                 // The rest of a settings file is the host's.
-                _ => self.beside(key),
+                _ => self.beside(key, node),
             }
         }
     }
@@ -153,10 +153,11 @@ impl Reader<'_> {
     }
 
     /// What looks like hooks, and stands where nobody looks for them.
-    fn beside(&mut self, key: &Key) {
+    fn beside(&mut self, key: &Key, node: &Node) {
         let expected = match HookEvent::from(&key.name[..]).is_known() {
             true => "events inside `hooks`",
             false if nearest(&key.name, ["hooks"]).is_some() => "`hooks`?",
+            false if holds_events(node) => "`hooks`, which hooks are looked for in",
             false => return,
         };
         let origin = self.origin(key.at, step(&key.name).trim_start_matches('.'));
@@ -356,6 +357,15 @@ impl Reader<'_> {
             ..Origin::settings(self.path)
         }
     }
+}
+
+/// Whether something has the shape of hooks: lists under names of events.
+fn holds_events(node: &Node) -> bool {
+    let entries = node.object().unwrap_or_default();
+    let mut events = entries.iter().filter(|(key, node)| {
+        HookEvent::from(&key.name[..]).is_known() && matches!(node.value, Tree::List(_))
+    });
+    events.next().is_some()
 }
 
 /// Matchers that can be used, but hardly mean what was meant.
