@@ -36,8 +36,6 @@ pub(crate) use self::{
 
 /// Servers close what is idle after five seconds and more; keeping it longer is of little use.
 const IDLE: Duration = Duration::from_secs(60);
-/// How many connections to one endpoint there are at most.
-const CONNECTIONS: usize = 10;
 /// How long nothing is connected to after a connect that failed; half of it to all of it. Repeated failures
 /// are the breaker's affair, and a server that is back should be noticed.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -68,6 +66,7 @@ impl HttpHook {
         http: &hook::Http,
         timeout: Duration,
         limit: usize,
+        connections: usize,
         slots: Slots,
     ) -> Result<Self, Unusable> {
         let target = Target::of(&http.url)?;
@@ -79,7 +78,7 @@ impl HttpHook {
                 connected.map_err(|err| HookError::CouldNotStart(format!("{host}:{port}: {err}").into()))
             }
         }));
-        let pool = ConnectionPool::new(connect, CONNECTIONS)
+        let pool = ConnectionPool::new(connect, connections)
             .name(name)
             .idle_timeout(IDLE)
             .wait_timeout(timeout)

@@ -5,7 +5,10 @@ use std::{
     collections::{BTreeMap, HashMap},
     fs, io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, atomic::Ordering::Relaxed},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::{Duration, SystemTime},
 };
 
@@ -38,13 +41,19 @@ const HOOKS: usize = 4_096;
 
 /// What a manager keeps in its folder.
 pub(crate) struct Store {
+    /// Held while files are written, which may take a while: only by those who may block.
+    writer: Mutex<Writer>,
+    /// Lines for the log, and what went wrong; held for moments.
+    log: Mutex<log::Log>,
+    last_error: Mutex<Option<String>>,
+    /// Whether a task saves every now and then.
+    kept: AtomicBool,
+}
+
+struct Writer {
     folder: Folder,
-    log: log::Log,
     /// By hook: what of it is in the file already.
     written: HashMap<String, Written>,
-    last_error: Option<String>,
-    /// Whether a task saves every now and then.
-    kept: bool,
 }
 
 /// What of one hook is in the file.
@@ -97,26 +106,19 @@ impl Store {
             say(dir, format!("the state cannot be kept here: {err}"));
             folder
         });
-        let mut store = Self {
-            log: log::Log::new(config.performance_log),
-            folder,
-            written: HashMap::new(),
-            last_error: None,
-            kept: false,
-        };
-        let file = match store
-            .folder
+        let mut written = HashMap::new();
+        let file = match folder
             .read()
             .and_then(|text| text.map(|text| parse(&text)).transpose())
         {
             Ok(file) => file.unwrap_or_else(File::new),
             Err(err) => {
-                let aside = store.folder.set_aside().map_or_else(
+                let aside = folder.set_aside().map_or_else(
                     |err| format!("could not be set aside: {err}"),
                     |aside| format!("is set aside as {}", aside.display()),
                 );
                 say(
-                    &store.folder.state(),
+                    &folder.state(),
                     format!("is no state of ours ({err}), and {aside}"),
                 );
                 File::new()
@@ -127,21 +129,32 @@ impl Store {
             if let (Some(saved), Some(spec)) = (file.hooks.get(&key), entry.spec()) {
                 if saved.identity == identity(spec) {
                     restore(own, saved);
-                    let written = Written {
+                    let now = Written {
                         live: Totals::default(),
                         runs: own.estimate.runs(),
                         circuit: own.breaker.as_ref().map(|breaker| comparable(&breaker.save())),
                     };
-                    store.written.insert(key, written);
+                    written.insert(key, now);
                 }
             }
         }
-        store
+        Self {
+            writer: Mutex::new(Writer { folder, written }),
+            log: Mutex::new(log::Log::new(config.performance_log)),
+            last_error: Mutex::default(),
+            kept: AtomicBool::new(false),
+        }
     }
+}
 
+impl Writer {
     /// Writes what is new since the last time, on top of what others have written meanwhile.
-    fn save(&mut self, inner: &Inner) -> io::Result<()> {
-        self.log.write(&self.folder)?;
+    fn save(&mut self, inner: &Inner, log: &Mutex<log::Log>) -> io::Result<()> {
+        let lines = lock(log).take();
+        if let Err(err) = log::write(&lines, &self.folder) {
+            lock(log).put_back(lines);
+            return Err(err);
+        }
         let lock = self.folder.lock()?;
         let mut file = match self.folder.read() {
             Ok(Some(text)) => parse(&text).unwrap_or_else(|_| File::new()),
@@ -176,10 +189,12 @@ impl Store {
                     ..own.estimate.save()
                 };
             }
-            if now_circuit != before.circuit {
+            let changed = now_circuit != before.circuit;
+            if changed {
                 saved.circuit = circuit;
-                saved.told = own.is_told();
             }
+            // Once somebody was told of a break, nobody else is.
+            saved.told = own.is_told() || (saved.told && !changed);
             if inner.config.save_results {
                 saved.answers = answers::save(own);
             }
@@ -302,8 +317,8 @@ impl Own {
 
 // ===== the manager's side =====
 
-fn lock(store: &Mutex<Store>) -> MutexGuard<'_, Store> {
-    store.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(what: &Mutex<T>) -> MutexGuard<'_, T> {
+    what.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl HookManager {
@@ -321,30 +336,27 @@ impl HookManager {
 
     /// Why the last attempt to save went wrong, if it did.
     pub(crate) fn state_error(&self) -> Option<String> {
-        lock(self.0.store.as_ref()?).last_error.clone()
+        lock(&self.0.store.as_ref()?.last_error).clone()
     }
 }
 
 fn save(inner: &Inner) -> io::Result<()> {
     let Some(store) = &inner.store else { return Ok(()) };
-    let mut store = lock(store);
-    let saved = store.save(inner);
-    store.last_error = saved.as_ref().err().map(ToString::to_string);
+    let saved = lock(&store.writer).save(inner, &store.log);
+    *lock(&store.last_error) = saved.as_ref().err().map(ToString::to_string);
     saved
 }
 
 /// Begins to save every now and then, with the first event that is run.
 pub(crate) fn keep(manager: &HookManager) {
     let Some(store) = &manager.0.store else { return };
-    let mut locked = match store.try_lock() {
-        Ok(store) if !store.kept => store,
-        // Begun already; or being saved right now, so that the next event will do.
-        _ => return,
-    };
+    if store.kept.load(Relaxed) || store.kept.swap(true, Relaxed) {
+        return;
+    }
     let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+        store.kept.store(false, Relaxed);
         return;
     };
-    locked.kept = true;
     let (manager, period) = (Arc::downgrade(&manager.0), manager.0.config.save_every);
     runtime.spawn(save_every(manager, period));
 }
@@ -366,7 +378,7 @@ pub(crate) fn log(manager: &HookManager, report: &EventReport) {
     let Some(store) = &manager.0.store else { return };
     if manager.0.config.performance_log && !report.results.is_empty() {
         let line = log::line(report);
-        lock(store).log.add(line);
+        lock(&store.log).add(line);
     }
 }
 

@@ -285,3 +285,19 @@ async fn each_event_is_a_line_of_the_log_and_a_long_log_is_put_aside() {
     );
     assert_eq!(fs::read_to_string(&log).unwrap().lines().count(), 1);
 }
+
+#[tokio::test]
+async fn of_an_open_circuit_the_user_is_told_once_whichever_process_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let runs = Arc::default();
+    let mut told = 0;
+    for process in 0..4 {
+        let manager = builder(dir.path(), &runs).build().unwrap();
+        // The first one opens it, and ends before anybody meets it open.
+        for _ in 0..if process == 0 { 3 } else { 1 } {
+            told += manager.execute(bash("fail")).await.merged.system_messages.len();
+        }
+        manager.shutdown().await;
+    }
+    assert_eq!((told, runs.load(SeqCst)), (1, 3));
+}

@@ -154,14 +154,15 @@ impl Reader<'_> {
 
     /// What looks like hooks, and stands where nobody looks for them.
     fn beside(&mut self, key: &Key, node: &Node) {
-        let expected = match HookEvent::from(&key.name[..]).is_known() {
-            true => "events inside `hooks`",
-            false if nearest(&key.name, ["hooks"]).is_some() => "`hooks`?",
-            false if holds_events(node) => "`hooks`, which hooks are looked for in",
+        let (severity, expected) = match HookEvent::from(&key.name[..]).is_known() {
+            true => (Severity::Error, "events inside `hooks`"),
+            false if nearest(&key.name, ["hooks"]).is_some() => (Severity::Error, "`hooks`?"),
+            // Under a name of its own, as somebody puts aside what he does not want at the moment.
+            false if holds_events(node) => (Severity::Warning, "`hooks`, which hooks are looked for in"),
             false => return,
         };
         let origin = self.origin(key.at, step(&key.name).trim_start_matches('.'));
-        self.say(Severity::Warning, origin, "is not looked into".into(), expected);
+        self.say(severity, origin, "is not looked into".into(), expected);
     }
 
     fn events(&mut self, events: &[(Key, Node)]) {
@@ -190,8 +191,9 @@ impl Reader<'_> {
     fn unknown_event(&mut self, key: &Key, place: &str) {
         let origin = self.origin(key.at, place);
         match nearest(&key.name, HookEvent::ALL.iter().map(HookEvent::as_str)) {
+            // Its hooks stay out where they were meant to run: that has to be seen outside of `check`, too.
             Some(near) => self.say(
-                Severity::Warning,
+                Severity::Error,
                 origin,
                 "is not an event this version knows; it is passed through".into(),
                 &format!("`{near}`?"),

@@ -200,3 +200,27 @@ fn no_key_of_another_name_hides_a_guard() {
         }
     }
 }
+
+#[test]
+fn an_event_that_is_almost_one_is_an_error_and_not_only_a_warning() {
+    let bench = Bench::new();
+    for name in [
+        "PreTooUse",
+        "preToolUse",
+        "pre_tool_use",
+        "PreToolUsed",
+        "PreToolUse ",
+    ] {
+        let damaged = EXAMPLE.replace("\"PreToolUse\"", &format!("\"{name}\""));
+        let loaded = bench.load(damaged.as_bytes());
+        let told: Vec<_> = loaded
+            .problems
+            .iter()
+            .filter(|problem| problem.is_error())
+            .collect();
+        assert!(
+            matches!(&told[..], [one] if one.to_string().contains("expected `PreToolUse`?")),
+            "{name}: {told:?}"
+        );
+    }
+}
