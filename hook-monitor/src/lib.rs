@@ -27,6 +27,8 @@ mod handle;
 pub mod health;
 mod histogram;
 mod keep;
+#[cfg(any(feature = "anomaly", feature = "health"))]
+mod label;
 #[cfg(feature = "layer")]
 mod layer;
 #[cfg(feature = "metrics")]
