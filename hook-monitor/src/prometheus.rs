@@ -91,7 +91,8 @@ impl Exporter {
         })
     }
 
-    /// Passes on what is new, and tidies up. To be called every few seconds where scrapes may stay away, so that samples
+    /// Passes on what is new, and tidies up. Scrapes at the same time wait for each other, so a source must not render while
+    /// it is read. To be called every few seconds where scrapes may stay away, so that samples
     /// do not pile up; [`render`](Self::render) does it as well.
     pub fn tick(&self) {
         let mut publisher = self.publisher.lock().unwrap_or_else(PoisonError::into_inner);
