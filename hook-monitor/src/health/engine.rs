@@ -20,7 +20,7 @@ use super::{
     publish::{Board, Published},
     runner,
 };
-use crate::{Clock, Gather, Source, Status};
+use crate::{Clock, Gather, Source, Status, label::label};
 
 /// The health of a process: checks that run in the background, and what is known of them.
 ///
@@ -278,7 +278,9 @@ fn is_valid_name(name: &str) -> bool {
     (1..=64).contains(&name.len()) && name.bytes().all(allowed)
 }
 
-/// The process as a whole. Its checks cannot be labels, for their names are not fixed.
+/// `hook_health_status{component,status}` of the process as a whole and of each check, 1 for the status it has and 0 for the
+/// others; `hook_health_check_duration_seconds{check}`, how long the latest run took (0 before there was one);
+/// `hook_health_check_failures_total{reason}` and `hook_runtime_lag_seconds`.
 impl Source for Health {
     fn layer(&self) -> &'static str {
         "health"
@@ -293,14 +295,21 @@ impl Source for Health {
     }
 
     fn read(&self, into: &mut dyn Gather) {
-        let status = Health::status(self);
-        for (of, name) in [
-            (Status::Healthy, "healthy"),
-            (Status::Degraded, "degraded"),
-            (Status::Unhealthy, "unhealthy"),
-        ] {
-            let is_on = if of == status { 1.0 } else { 0.0 };
-            into.gauge("hook_health_status", &[("status", name)], is_on);
+        const ALL: [Status; 3] = [Status::Healthy, Status::Degraded, Status::Unhealthy];
+        let report = self.report();
+        let is_on = |of, status| if of == status { 1.0 } else { 0.0 };
+        for of in ALL {
+            let labels = &[("status", of.as_str())];
+            into.gauge("hook_health_status", labels, is_on(of, report.status));
+        }
+        for check in &report.checks {
+            let name = label(&check.name);
+            for of in ALL {
+                let labels = &[("component", name), ("status", of.as_str())];
+                into.gauge("hook_health_status", labels, is_on(of, check.status));
+            }
+            let took = check.took.unwrap_or_default().as_secs_f64();
+            into.gauge("hook_health_check_duration_seconds", &[("check", name)], took);
         }
         let failures = self.shared.board.lock().failures;
         for reason in [FailureReason::Error, FailureReason::Timeout, FailureReason::Panic] {

@@ -2,10 +2,13 @@ use std::{
     fs::{self, File},
     io,
     os::unix::fs::FileExt,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
-use rustix::time::{ClockId, clock_gettime};
+use rustix::{
+    param::clock_ticks_per_second,
+    time::{ClockId, Timespec, clock_gettime},
+};
 
 use super::Sample;
 
@@ -17,6 +20,7 @@ pub(super) struct Reader {
     io: Option<File>,
     network: Option<File>,
     memory_limit: u64,
+    started: Option<SystemTime>,
     samples: u32,
 }
 
@@ -31,6 +35,7 @@ impl Reader {
             io: File::open("/proc/self/io").ok(),
             network: File::open("/proc/self/net/dev").ok(),
             memory_limit: memory_limit().unwrap_or(0),
+            started: started(),
             samples: 0,
         })
     }
@@ -48,7 +53,8 @@ impl Reader {
             memory: field(&status, "VmRSS:").unwrap_or(0) * 1024,
             virtual_memory: field(&status, "VmSize:").unwrap_or(0) * 1024,
             memory_limit: self.memory_limit,
-            cpu_time: Duration::new(cpu.tv_sec as u64, cpu.tv_nsec as u32),
+            cpu_time: duration(cpu),
+            started: self.started,
             threads: field(&status, "Threads:"),
             open_files: open_files(),
             max_files: field(&limits, "Max open files"),
@@ -65,6 +71,21 @@ impl Reader {
             ..Sample::default()
         })
     }
+}
+
+fn duration(time: Timespec) -> Duration {
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+/// The kernel tells how long after its own start that was, in ticks.
+fn started() -> Option<SystemTime> {
+    let stat = fs::read_to_string("/proc/self/stat").ok()?;
+    // The program's name comes second, in parentheses, and may hold anything.
+    let (_, rest) = stat.rsplit_once(')')?;
+    let ticks: u64 = rest.split_whitespace().nth(19)?.parse().ok()?;
+    let after = Duration::from_secs_f64(ticks as f64 / clock_ticks_per_second() as f64);
+    let age = duration(clock_gettime(ClockId::Boottime)).saturating_sub(after);
+    SystemTime::now().checked_sub(age)
 }
 
 fn text(file: &File) -> io::Result<String> {
@@ -138,6 +159,12 @@ mod tests {
             lo: 999 1 0 0 0 0 0 0 999 1 0 0 0 0 0 0\n  eth0: 10 1 0 0 0 0 0 0 20 1 0 0 0 0 0 0\n  \
             eth1:5 1 0 0 0 0 0 0 7 1 0 0 0 0 0 0\n";
         assert_eq!(network(dev), (15, 27));
+    }
+
+    #[test]
+    fn the_process_began_a_while_ago_but_not_long() {
+        let age = started().unwrap().elapsed().unwrap_or_default();
+        assert!(age < Duration::from_secs(3_600), "{age:?}");
     }
 
     #[test]

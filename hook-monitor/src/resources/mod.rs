@@ -12,7 +12,7 @@ mod system;
 
 pub use sampler::{Resources, Usage};
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// One look at the process. `None` is what the platform does not give.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -26,6 +26,8 @@ pub struct Sample {
     pub memory_limit: u64,
     /// Processor time since the process began, in user and kernel mode, over all threads.
     pub cpu_time: Duration,
+    /// When the process began, exact to a hundredth of a second.
+    pub started: Option<SystemTime>,
     /// Processors in use since the last sample: 1.5 is one and a half. `None` at the first sample.
     pub cpu_cores: Option<f64>,
     /// The same in what there is, `available_parallelism`, which knows of cgroup quotas: 0 to 1.
