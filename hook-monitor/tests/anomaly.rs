@@ -10,7 +10,7 @@ use std::{
 
 use hook_monitor::{
     BoxError, CallMonitor, Gather, Histogram, HistogramSnapshot, Label, MonitorLayer, Source, Status,
-    anomaly::{AnomalyTarget, AnomalyWatch, Change, Direction, Ending, Limit, Observed, Signal},
+    anomaly::{AnomalyTarget, AnomalyWatch, Change, Direction, EndedBy, Limit, Observed, Signal},
 };
 use tower::{Layer, ServiceExt, service_fn};
 
@@ -149,7 +149,7 @@ async fn a_service_that_gets_slow_is_told_to_subscribers_and_is_degraded_until_t
         matches!(
             event.change,
             Change::Ended {
-                why: Ending::Accepted,
+                why: EndedBy::Accepted,
                 ..
             }
         ),
