@@ -144,3 +144,26 @@ fn memory_that_is_touched_is_in_the_next_sample_and_in_the_peak() {
     assert!(after.current.memory < before + 50 * MIB);
     assert!(after.peak.memory >= during && after.baseline.memory <= during);
 }
+
+#[test]
+fn io_is_counted_since_the_process_began_whoever_looks() {
+    if !is_child("io_is_counted_since_the_process_began_whoever_looks") {
+        return;
+    }
+    let resources = Resources::start().unwrap();
+    let mut last = resources.usage().current;
+    for _ in 0..2 {
+        // Looking takes nothing away from the next who looks.
+        (0..100).for_each(|_| drop(resources.usage()));
+        let usage = next(&resources);
+        for (now, before) in [
+            (usage.current.disk, last.disk),
+            (usage.current.network, last.network),
+        ] {
+            let (now, before) = (now.unwrap_or_default(), before.unwrap_or_default());
+            assert!(now.0 >= before.0 && now.1 >= before.1, "{now:?} after {before:?}");
+        }
+        assert!(usage.current.cpu_time >= last.cpu_time);
+        last = usage.current;
+    }
+}
