@@ -2,6 +2,7 @@
 
 use std::{
     env,
+    ffi::OsString,
     path::{Path, PathBuf},
     sync::Arc,
     task::{Context, Poll},
@@ -125,7 +126,14 @@ impl Parts {
     }
 
     fn command(&self, req: &HookRequest, cwd: &Path) -> Command {
-        let command = self.recipe.command(cwd);
+        let command = self
+            .recipe
+            .command(cwd)
+            .env(DEPTH, (depth_of(req.var(DEPTH)) + 1).to_string());
+        let command = match req.environment() {
+            Some(vars) => command.environment(Arc::clone(vars)),
+            None => command,
+        };
         // What no environment can hold must not keep the hook from running.
         let session = req
             .field("/session_id")
@@ -143,7 +151,11 @@ const DEPTH: &str = "HOOK_MANAGER_DEPTH";
 /// How many hook managers this process runs under, each in a hook of the one before; from the variable
 /// `HOOK_MANAGER_DEPTH`, which every hook is given.
 pub fn depth() -> u32 {
-    let depth = env::var(DEPTH).ok();
+    depth_of(env::var_os(DEPTH))
+}
+
+fn depth_of(variable: Option<OsString>) -> u32 {
+    let depth = variable.and_then(|depth| depth.into_string().ok());
     depth.and_then(|depth| depth.parse().ok()).unwrap_or(0)
 }
 

@@ -36,8 +36,6 @@ pub(crate) use self::{
 
 /// Servers close what is idle after five seconds and more; keeping it longer is of little use.
 const IDLE: Duration = Duration::from_secs(60);
-/// How many connections to one endpoint there are at most.
-const CONNECTIONS: usize = 10;
 
 type Connect = BoxCloneSyncService<(), Connection, HookError>;
 
@@ -65,6 +63,7 @@ impl HttpHook {
         http: &hook::Http,
         timeout: Duration,
         limit: usize,
+        connections: usize,
         slots: Slots,
     ) -> Result<Self, Unusable> {
         let target = Target::of(&http.url)?;
@@ -76,7 +75,7 @@ impl HttpHook {
                 connected.map_err(|err| HookError::CouldNotStart(format!("{host}:{port}: {err}").into()))
             }
         }));
-        let pool = ConnectionPool::new(connect, CONNECTIONS)
+        let pool = ConnectionPool::new(connect, connections)
             .name(name)
             .idle_timeout(IDLE)
             .wait_timeout(timeout)

@@ -17,6 +17,7 @@ pub mod hook;
 pub mod host;
 mod http;
 mod in_process;
+pub mod install;
 mod json;
 pub mod layers;
 mod manage;
@@ -46,7 +47,7 @@ pub use self::{
     error::HookError,
     estimate::Anomaly,
     event::HookEvent,
-    execute::Execution,
+    execute::{Execution, Part},
     hook::{
         CacheKey, CacheRule, Handler, HookSpec, Http, IfDependencyFails, OnFailure, OnOpen, Origin, Priority,
         Schedule, Worker,

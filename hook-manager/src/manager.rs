@@ -1,9 +1,4 @@
-use std::{
-    collections::HashMap,
-    fmt,
-    path::Path,
-    sync::{Arc, Mutex},
-};
+use std::{collections::HashMap, fmt, path::Path, sync::Arc};
 
 use hook_monitor::Source;
 use hook_pool::PoolHandle;
@@ -16,7 +11,7 @@ use crate::{
     dependencies::{self, Candidate},
     event::{HandlerKind, HookEvent},
     execute::Flights,
-    hook::{Handler, HookSpec, Identity},
+    hook::{Handler, HookSpec, Identity, Worker},
     http::HttpHook,
     in_process::{InProcessHook, UserService},
     manage::Tallies,
@@ -67,7 +62,7 @@ pub(crate) struct Inner {
     /// Set when events under way are to be called off.
     pub(crate) off: watch::Sender<bool>,
     pub(crate) tallies: Tallies,
-    pub(crate) store: Option<Mutex<Store>>,
+    pub(crate) store: Option<Store>,
 }
 
 impl HookManager {
@@ -101,7 +96,7 @@ impl HookManager {
             Candidate::Broken(_) => None,
         });
         let lanes = Lanes::new(config.max_concurrent_hooks, specs);
-        let runaway = Runaway::new(config.max_context_per_session);
+        let runaway = Runaway::new(config.max_context_per_session, hooks.len());
         let mut first: HashMap<Identity, usize> = HashMap::new();
         let mut entries: Vec<Entry> = Vec::with_capacity(hooks.len());
         for (at, (hook, needs)) in hooks.into_iter().zip(needs).enumerate() {
@@ -146,7 +141,7 @@ impl HookManager {
         let store = config
             .state_dir
             .as_deref()
-            .map(|dir| Store::open(dir, &entries, &config, &mut problems));
+            .map(|dir| Store::open(dir, &entries, &runaway, &config, &mut problems));
         Ok(Self(Arc::new(Inner {
             project: config.project.as_deref().map(Arc::from),
             config,
@@ -160,7 +155,7 @@ impl HookManager {
             flights: Flights::default(),
             off: watch::Sender::new(false),
             tallies: Tallies::default(),
-            store: store.map(Mutex::new),
+            store,
         })))
     }
 
@@ -253,9 +248,13 @@ fn way(
             own::build(spec, config, hook, None)
         }
         (None, Handler::Worker(worker)) => {
+            let worker = Worker {
+                processes: worker.processes.min(config.pool_size),
+                ..worker.clone()
+            };
             let figures = worker::Figures {
                 name: &spec.name,
-                worker,
+                worker: &worker,
                 timeout,
                 grace: config.grace,
                 limit: config.output_limit,
@@ -269,7 +268,14 @@ fn way(
             return Way::HostOnly { why };
         }
         (None, Handler::Http(http)) => {
-            let hook = match HttpHook::new(&spec.name, http, timeout, config.output_limit, slots) {
+            let hook = match HttpHook::new(
+                &spec.name,
+                http,
+                timeout,
+                config.output_limit,
+                config.pool_size,
+                slots,
+            ) {
                 Ok(hook) => hook,
                 Err(err) => {
                     let why = format!("{}: {err}", http.url).into();
@@ -278,6 +284,10 @@ fn way(
             };
             let pool = hook.handle();
             own::build(spec, config, hook, Some(pool))
+        }
+        (None, Handler::HostOnly { kind }) if HandlerKind::find(kind).is_none() => {
+            let why = format!("the host runs it, from its own settings: {kind}").into();
+            return Way::HostOnly { why };
         }
         (None, handler) => {
             let why = format!("only the host can run a {handler} hook").into();

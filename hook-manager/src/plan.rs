@@ -12,6 +12,7 @@ use tower::ServiceExt;
 use crate::{
     error::HookError,
     event::HookEvent,
+    execute::Part,
     hook::{HookSpec, IfDependencyFails, OnFailure, OnOpen, Origin, Priority},
     output::HookOutput,
     policy,
@@ -322,6 +323,24 @@ impl<'a> Planned<'a> {
             done.send_replace(answered);
         }
         result
+    }
+
+    /// Itself, if it belongs to this part of the event: as one to be run, or as one of which it is said that it is
+    /// run elsewhere.
+    pub(crate) fn in_part(mut self, part: Part) -> Option<Self> {
+        // Somebody waits for one that others depend on.
+        let alone = self.entry.standing.background && self.done.is_none();
+        match part {
+            Part::Background if !alone => return None,
+            Part::Awaited if alone && matches!(self.todo, Todo::Run(_)) => {
+                self.waits.clear();
+                self.todo = Todo::Known(Ended::Skipped(
+                    "it is async, and runs on without being waited for".into(),
+                ));
+            }
+            _ => {}
+        }
+        Some(self)
     }
 
     /// What becomes of it if its event is called off.

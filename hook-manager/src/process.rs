@@ -46,7 +46,7 @@ pub use self::{
     error::RunError,
     exit::Ended,
     limits::Limits,
-    orphans::{adopt_orphans, quiesce},
+    orphans::{adopt_orphans, end_orphans, quiesce},
 };
 
 pub(crate) use self::dialogue::{AskError, Dialogue};

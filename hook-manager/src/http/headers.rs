@@ -1,5 +1,3 @@
-use std::env;
-
 use bytes::Bytes;
 use http::{
     HeaderName, HeaderValue, Method, Request,
@@ -46,7 +44,9 @@ pub(super) fn message(
     for (name, value) in &http.headers {
         let unusable = |what: &str| HookError::CouldNotStart(format!("the header {name}: {what}").into());
         // Never the value itself: it may be a secret.
-        let filled = fill(value, &http.allowed_env, |variable| env::var(variable).ok());
+        let filled = fill(value, &http.allowed_env, |variable| {
+            req.var(variable)?.into_string().ok()
+        });
         let value = HeaderValue::from_str(filled.trim())
             .map_err(|_| unusable("its value has a byte that no header can have"))?;
         let name = name
