@@ -15,8 +15,9 @@ use tokio::{
 };
 
 use super::{
-    Changes, Check, FailureReason, Report, RuntimeLag,
+    About, Changes, Check, FailureReason, Report, RuntimeLag,
     entry::Entry,
+    lag::BEAT,
     publish::{Board, Published},
     runner,
 };
@@ -55,7 +56,7 @@ pub(super) struct Shared {
     pub(super) slots: Arc<Semaphore>,
     pub(super) lag: RuntimeLag,
     runtime: Handle,
-    /// Every task holds a receiver, so it is closed when all have ended.
+    /// Every check's task holds a receiver, so it is closed when all have ended.
     present: watch::Sender<()>,
     /// `STARTING`, `STARTED` or `DRAINING`; publishes nothing else: relaxed.
     phase: AtomicU8,
@@ -95,7 +96,9 @@ impl Health {
     #[allow(clippy::new_without_default, reason = "it spawns a task, and may panic")]
     pub fn new() -> Self {
         let runtime = Handle::current();
-        let (present, receiver) = watch::channel(());
+        // Here, so that a runtime without timers panics here and not in a task, unseen.
+        let beats = tokio::time::interval(BEAT);
+        let (present, _) = watch::channel(());
         let shared = Arc::new(Shared {
             board: Board::new(),
             slots: Arc::new(Semaphore::new(CONCURRENCY)),
@@ -104,7 +107,7 @@ impl Health {
             present,
             phase: AtomicU8::new(STARTING),
         });
-        let beat = shared.runtime.spawn(runner::beat(Arc::clone(&shared), receiver));
+        let beat = shared.runtime.spawn(runner::beat(Arc::clone(&shared), beats));
         let alive = Alive {
             shared: Arc::clone(&shared),
             beat: beat.abort_handle(),
@@ -211,14 +214,15 @@ impl Health {
     }
 
     /// Stops all checks and waits until they have ended, for 5 s at most. `false` if some have not:
-    /// a check that blocks its thread cannot be stopped.
+    /// a check that blocks its thread cannot be stopped. The runtime's lag is measured on, so that
+    /// `/livez` does not end a process that is still draining.
     ///
     /// # Cancellation
     ///
     /// The checks have been told to stop at the first poll.
     pub async fn shutdown(&self) -> bool {
         self.begin_shutdown();
-        self._alive.stop();
+        self.shared.stop();
         tokio::time::timeout(SHUTDOWN, self.shared.present.closed())
             .await
             .is_ok()
@@ -243,6 +247,11 @@ impl Health {
             && published.report.status != Status::Unhealthy
     }
 
+    /// What the process is, for `application/health+json`: shown with the details.
+    pub fn describe(&self, about: About) {
+        self.shared.board.change(|inner| inner.about = about);
+    }
+
     /// Told of every change of a status from now on.
     pub fn subscribe(&self) -> Changes {
         self.shared.board.subscribe()
@@ -258,10 +267,9 @@ impl Health {
     }
 }
 
-impl Alive {
+impl Shared {
     fn stop(&self) {
-        self.beat.abort();
-        for task in self.shared.board.close() {
+        for task in self.board.close() {
             task.abort();
         }
     }
@@ -269,7 +277,9 @@ impl Alive {
 
 impl Drop for Alive {
     fn drop(&mut self) {
-        self.stop();
+        self.beat.abort();
+        self.shared.lag.end();
+        self.shared.stop();
     }
 }
 

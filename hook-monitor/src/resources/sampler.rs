@@ -171,6 +171,7 @@ fn highest(a: &Sample, b: &Sample) -> Sample {
         memory: a.memory.max(b.memory),
         virtual_memory: a.virtual_memory.max(b.virtual_memory),
         memory_limit: a.memory_limit.max(b.memory_limit),
+        group_memory: a.group_memory.max(b.group_memory),
         cpu_time: a.cpu_time.max(b.cpu_time),
         started: a.started.or(b.started),
         cpu_cores: float(a.cpu_cores, b.cpu_cores),
