@@ -101,12 +101,14 @@ impl HookManager {
     /// [Executes](Self::execute_within) a part of an event's hooks: for a process that answers its caller before the
     /// hooks declared `async` have ended.
     ///
-    /// `async` hooks that others [depend](crate::Schedule::depends_on) on are awaited like those.
+    /// `async` hooks that others [depend](crate::Schedule::depends_on) on are awaited like those. `total` is the time for all
+    /// of it, whatever the manager's own deadline is, up to a day.
     pub async fn execute_part(&self, part: Part, total: Duration, req: HookRequest) -> EventReport {
         self.perform_part(part, total, req, pending::<()>()).await
     }
 
     async fn perform(&self, total: Duration, req: HookRequest, cancel: impl Future) -> EventReport {
+        let total = total.min(self.0.config.deadline);
         self.perform_part(Part::All, total, req, cancel).await
     }
 
@@ -128,7 +130,7 @@ impl HookManager {
         let deadline = match part {
             // Nobody waits for them: each has its own timeout.
             Part::Background => started + A_DAY,
-            Part::All | Part::Awaited => started + total.min(inner.config.deadline),
+            Part::All | Part::Awaited => started + total.min(A_DAY),
         };
         let mut planned: Vec<(usize, Planned<'_>)> = plan_all(inner.of_event(req.event()), &req)
             .into_iter()

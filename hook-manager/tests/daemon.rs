@@ -16,5 +16,7 @@ mod http;
 mod looks;
 #[path = "daemon/lost.rs"]
 mod lost;
+#[path = "daemon/protocol.rs"]
+mod protocol;
 #[path = "daemon/settings.rs"]
 mod settings;

@@ -21,7 +21,7 @@ use crate::daemon::server::{self, Options};
 Over HTTP:
   POST /hooks/{event}   an event as JSON; directly usable as the host's `http` hook
   GET /stats            figures of everything
-  GET /health, /livez, /readyz
+  GET /health, /livez, /readyz, /metrics
 
 Examples:
   hook-manager serve --project ~/src/app

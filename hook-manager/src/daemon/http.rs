@@ -1,7 +1,13 @@
 //! The daemon on loopback: hooks for hosts that call them by HTTP, and figures for whoever watches.
 
-use std::{convert::Infallible, net::IpAddr, sync::Arc, time::Duration};
+use std::{collections::HashMap, convert::Infallible, net::IpAddr, pin::pin, sync::Arc, time::Duration};
 
+use hook_manager::HookEvent;
+use hook_monitor::{
+    Gather, Monitor, Source, Status,
+    health::{Check, Endpoints, Health},
+    prometheus::Exporter,
+};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{
     Method, Request, Response, StatusCode,
@@ -14,16 +20,16 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::{Value, json};
 use tokio::{
     net::TcpListener,
-    sync::Semaphore,
+    select,
+    sync::{Semaphore, watch},
     time::{self, timeout},
 };
 
-use super::{look::look, server::Daemon, session, wire::Look};
+use super::{hooks::Current, look::look, server::Daemon, session, wire::Look};
 use crate::cli::{Output, run::conduct::Asked};
-use hook_manager::HookEvent;
 
 /// Connections at once; one more waits to be taken up.
-const CONNECTIONS: usize = 64;
+const CONNECTIONS: u32 = 64;
 /// For the lines above a body, slow clients being a way to hold connections.
 const HEADERS: Duration = Duration::from_secs(5);
 /// For the body.
@@ -31,36 +37,160 @@ const BODY: Duration = Duration::from_secs(10);
 /// More than any event by HTTP.
 const BODY_LIMIT: usize = 16 << 20;
 
+/// Serves until the daemon ends, and then until the last request that was under way has its answer.
 pub(super) async fn serve(listener: TcpListener, daemon: Arc<Daemon>, token: Option<String>) {
-    let connections = Arc::new(Semaphore::new(CONNECTIONS));
-    let token: Option<Arc<str>> = token.map(Into::into);
+    let connections = Arc::new(Semaphore::new(CONNECTIONS as usize));
+    let web = Arc::new(Web {
+        endpoints: endpoints(&daemon),
+        daemon,
+        token,
+    });
+    let mut quits = web.daemon.quits();
     loop {
-        let Ok(permit) = Arc::clone(&connections).acquire_owned().await else {
-            return;
+        let accepted = async {
+            let permit = Arc::clone(&connections).acquire_owned().await.ok()?;
+            Some((permit, listener.accept().await))
         };
-        let Ok((stream, _)) = listener.accept().await else {
-            time::sleep(Duration::from_millis(50)).await;
-            continue;
+        let (permit, stream) = select! {
+            () = ending(&mut quits) => break,
+            accepted = accepted => match accepted {
+                Some((permit, Ok((stream, _)))) => (permit, stream),
+                // No descriptors left, most likely: those who have some give them back.
+                Some((_, Err(_))) => {
+                    time::sleep(Duration::from_millis(50)).await;
+                    continue;
+                }
+                None => return,
+            },
         };
-        let (daemon, token) = (Arc::clone(&daemon), token.clone());
+        let web = Arc::clone(&web);
         tokio::spawn(async move {
             let _permit = permit;
+            let mut quits = web.daemon.quits();
             let service = service_fn(move |req| {
-                let (daemon, token) = (Arc::clone(&daemon), token.clone());
-                async move { Ok::<_, Infallible>(answer(&daemon, token.as_deref(), req).await) }
+                let web = Arc::clone(&web);
+                async move { Ok::<_, Infallible>(answer(&web, req).await) }
             });
-            // A client that goes away is no concern of anybody else's: its event ends with it.
-            let _ = http1::Builder::new()
+            let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(HEADERS)
                 .max_buf_size(64 << 10)
-                .serve_connection(TokioIo::new(stream), service)
-                .await;
+                .serve_connection(TokioIo::new(stream), service);
+            let mut connection = pin!(connection);
+            // A client that goes away is no concern of anybody else's: its event ends with it.
+            select! {
+                _ = connection.as_mut() => return,
+                () = ending(&mut quits) => {}
+            }
+            connection.as_mut().graceful_shutdown();
+            let _ = connection.await;
         });
+    }
+    drop(listener);
+    let _ = connections.acquire_many(CONNECTIONS).await;
+}
+
+/// Ends when the daemon is about to.
+async fn ending(quits: &mut watch::Receiver<bool>) {
+    let _ = quits.wait_for(|quit| *quit).await;
+}
+
+struct Web {
+    daemon: Arc<Daemon>,
+    token: Option<String>,
+    /// Nothing, should its checks not have been taken.
+    endpoints: Option<Endpoints>,
+}
+
+/// `/health`, `/livez`, `/readyz` and `/metrics`, of the manager there is.
+fn endpoints(daemon: &Arc<Daemon>) -> Option<Endpoints> {
+    let health = Health::new();
+    for name in ["hooks", "breakers", "success_rate", "pools", "state"] {
+        let daemon = Arc::clone(daemon);
+        let check = move || {
+            let health = daemon.hooks.now().manager.health();
+            async move {
+                let check = health.checks.into_iter().find(|check| check.name == name);
+                match check {
+                    Some(check) if check.status == Status::Unhealthy => Err(check.output),
+                    Some(check) => Ok(check.status),
+                    None => Ok(Status::Healthy),
+                }
+            }
+        };
+        health.add(name, Check::new(check)).ok()?;
+    }
+    health.mark_started();
+    let daemon = Arc::clone(daemon);
+    let endpoints = Endpoints::new(health)
+        // Who has come so far may see the figures, too.
+        .allow_verbose(|_| true)
+        .metrics(move || metrics(&daemon.hooks.now()));
+    Some(endpoints)
+}
+
+/// Every layer of every hook. Made anew for each scrape, for hooks come and go.
+fn metrics(current: &Arc<Current>) -> String {
+    let monitor = Monitor::new();
+    let mut names: HashMap<(&'static str, String), usize> = HashMap::new();
+    for (at, layer) in current.manager.layers().enumerate() {
+        // Hooks of several events may share a name.
+        let number = names
+            .entry((layer.layer(), layer.name().to_owned()))
+            .and_modify(|number| *number += 1)
+            .or_insert(1);
+        let name = match *number {
+            1 => layer.name().to_owned(),
+            number => format!("{}#{number}", layer.name()),
+        };
+        let one = One {
+            layer: layer.layer(),
+            name,
+            at,
+            current: Arc::clone(current),
+        };
+        // It is left out where there are more than a scrape has room for; the monitor counts that.
+        let _ = monitor.register(one);
+    }
+    Exporter::new(&monitor).render()
+}
+
+/// One layer of one hook, for as long as a scrape takes.
+struct One {
+    layer: &'static str,
+    name: String,
+    at: usize,
+    current: Arc<Current>,
+}
+
+impl One {
+    fn of(&self) -> Option<&dyn Source> {
+        self.current.manager.layers().nth(self.at)
     }
 }
 
-async fn answer(daemon: &Arc<Daemon>, token: Option<&str>, req: Request<Incoming>) -> Response<Full<Bytes>> {
+impl Source for One {
+    fn layer(&self) -> &'static str {
+        self.layer
+    }
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn status(&self) -> Status {
+        self.of().map(Source::status).unwrap_or_default()
+    }
+
+    fn read(&self, into: &mut dyn Gather) {
+        if let Some(layer) = self.of() {
+            layer.read(into);
+        }
+    }
+}
+
+async fn answer(web: &Web, req: Request<Incoming>) -> Response<Full<Bytes>> {
+    let (daemon, token) = (&web.daemon, web.token.as_deref());
     // A page in a browser can reach this port under a name of its own; it cannot hide that name.
     if !is_local(req.headers()) {
         return refuse(StatusCode::FORBIDDEN, "expected `Host` to be this machine");
@@ -78,7 +208,8 @@ async fn answer(daemon: &Arc<Daemon>, token: Option<&str>, req: Request<Incoming
     let path = req.uri().path().to_owned();
     match path.strip_prefix("/hooks/") {
         Some(event) if !event.is_empty() && !event.contains('/') => hooks(daemon, event, req).await,
-        _ => figures(daemon, &path, &req).await,
+        _ if path == "/stats" => stats(daemon, &req).await,
+        _ => figures(web, req),
     }
 }
 
@@ -108,6 +239,8 @@ async fn hooks(daemon: &Arc<Daemon>, event: &str, req: Request<Incoming>) -> Res
             "the request's body: still open after {BODY:?}; expected an event as JSON, and its end"
         )),
     };
+    // While it runs the daemon is not idle.
+    let _under_way = daemon.begin().await;
     let current = daemon.hooks.current().await;
     let asked = Asked {
         event: HookEvent::from(event),
@@ -127,33 +260,21 @@ async fn hooks(daemon: &Arc<Daemon>, event: &str, req: Request<Incoming>) -> Res
     response(StatusCode::OK, body)
 }
 
-async fn figures(daemon: &Arc<Daemon>, path: &str, req: &Request<Incoming>) -> Response<Full<Bytes>> {
-    let wanted = match path {
-        "/stats" => Look::Stats,
-        "/health" | "/livez" | "/readyz" => Look::Health,
-        _ => {
-            return refuse(
-                StatusCode::NOT_FOUND,
-                "expected /hooks/{event}, /stats, /health, /livez or /readyz",
-            );
-        }
-    };
+async fn stats(daemon: &Arc<Daemon>, req: &Request<Incoming>) -> Response<Full<Bytes>> {
     if !matches!(*req.method(), Method::GET | Method::HEAD) {
         return not_allowed("GET, HEAD");
     }
-    if path == "/livez" {
-        return response(StatusCode::OK, json!({ "status": "alive" }).to_string());
-    }
     let current = daemon.hooks.current().await;
-    let mut seen = look(&current.manager, &wanted).unwrap_or(Value::Null);
+    let mut seen = look(&current.manager, &Look::Stats).unwrap_or(Value::Null);
     seen["daemon"] = daemon.about();
-    let is_ill = seen["status"] == "unhealthy";
-    let status = match path {
-        "/readyz" if daemon.is_quitting() => StatusCode::SERVICE_UNAVAILABLE,
-        "/health" if is_ill => StatusCode::SERVICE_UNAVAILABLE,
-        _ => StatusCode::OK,
-    };
-    response(status, seen.to_string())
+    response(StatusCode::OK, seen.to_string())
+}
+
+fn figures(web: &Web, req: Request<Incoming>) -> Response<Full<Bytes>> {
+    match &web.endpoints {
+        Some(endpoints) => endpoints.answer(&req.into_parts().0),
+        None => refuse(StatusCode::NOT_FOUND, "expected /hooks/{event} or /stats"),
+    }
 }
 
 /// Whether the client named this machine by an address of its own, or as `localhost`.

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use tokio::{
     net::{TcpListener, UnixListener, UnixStream},
     select,
-    sync::{Notify, Semaphore, watch},
+    sync::{Notify, OwnedSemaphorePermit, Semaphore, watch},
     task,
     time::{self, Instant, timeout},
 };
@@ -153,9 +153,6 @@ pub(crate) async fn serve(options: Options) -> Result<(), String> {
     if inode == self::inode(&place.socket()) {
         let _ = fs::remove_file(place.socket());
     }
-    if let Some(web) = web {
-        web.abort();
-    }
     housekeeper.abort();
     complain(format_args!("ends: {why}"));
     let report = select! {
@@ -166,6 +163,9 @@ pub(crate) async fn serve(options: Options) -> Result<(), String> {
             daemon.drain(Duration::ZERO).await
         }
     };
+    if let Some(web) = web {
+        let _ = timeout(Duration::from_secs(1), web).await;
+    }
     complain(report);
     drop(lock);
     Ok(())
@@ -217,6 +217,20 @@ impl Daemon {
             daemon.ended.notify_one();
         });
         None
+    }
+
+    /// Counts an event that comes in by another way than the socket.
+    pub(super) async fn begin(self: &Arc<Self>) -> UnderWay {
+        let permit = Arc::clone(&self.sessions).acquire_owned().await.ok();
+        UnderWay {
+            permit,
+            daemon: Arc::clone(self),
+        }
+    }
+
+    /// Turns true when the daemon is about to end.
+    pub(super) fn quits(&self) -> watch::Receiver<bool> {
+        self.quit.subscribe()
     }
 
     pub(super) fn quit(&self) {
@@ -306,6 +320,20 @@ impl Daemon {
                 ", not every client has been answered"
             },
         )
+    }
+}
+
+/// An event under way.
+pub(super) struct UnderWay {
+    permit: Option<OwnedSemaphorePermit>,
+    daemon: Arc<Daemon>,
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.daemon.touch();
+        drop(self.permit.take());
+        self.daemon.ended.notify_one();
     }
 }
 

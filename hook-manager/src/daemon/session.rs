@@ -180,12 +180,6 @@ fn refusal(
     ours: &[(std::ffi::OsString, std::ffi::OsString)],
 ) -> Option<String> {
     let config = manager.config();
-    let most = u64::try_from(config.deadline.as_millis()).unwrap_or(u64::MAX);
-    if let Some(deadline) = order.deadline.filter(|deadline| *deadline > most) {
-        return Some(format!(
-            "the daemon gives an event {most} ms at most, and {deadline} are asked for"
-        ));
-    }
     if let Some(n) = order
         .max_concurrent_hooks
         .filter(|n| *n != config.max_concurrent_hooks)

@@ -7,7 +7,7 @@ use std::{
 use serde_json::Value;
 
 use crate::{
-    daemon_support::Daemon,
+    daemon_support::{Daemon, wait_for, wait_until},
     support::{Project, event},
 };
 
@@ -59,8 +59,14 @@ fn it_is_the_hosts_http_hook() {
     assert_eq!(body["events"][0]["event"], "PreToolUse");
     assert!(body["layers"].as_array().is_some_and(|layers| !layers.is_empty()));
     for path in ["/health", "/livez", "/readyz"] {
-        assert_eq!(ask(&daemon, &format!("GET {path}"), "", "").0, 200, "{path}");
+        wait_until(path, || ask(&daemon, &format!("GET {path}"), "", "").0 == 200);
     }
+    let (status, metrics) = ask(&daemon, "GET /metrics", "", "");
+    assert_eq!(status, 200);
+    assert!(
+        metrics.contains("hook_calls_total{layer=\"monitor\",name=\"secret_guard\""),
+        "{metrics}"
+    );
 }
 
 #[test]
@@ -91,6 +97,25 @@ fn pages_in_browsers_and_strangers_are_turned_away() {
     assert_eq!(ask(&daemon, "GET /hooks/Stop", known, "").0, 405);
     assert_eq!(ask(&daemon, "POST /stats", known, "").0, 405);
     assert_eq!(ask(&daemon, "GET /../etc/passwd", known, "").0, 404);
+}
+
+#[test]
+fn told_to_end_it_answers_requests_under_way_first() {
+    let hook = serde_json::json!({ "type": "command",
+        "command": "touch started; while [ ! -e go ]; do sleep 0.02; done; echo '{\"systemMessage\": \"made it\"}'" });
+    let project = Project::with_hook("Stop", hook);
+    let daemon = Daemon::start(&project, &["--http", "127.0.0.1:0", "--drain", "30"]);
+    let socket = daemon.socket();
+    std::thread::scope(|scope| {
+        let asking = scope.spawn(|| ask(&daemon, "POST /hooks/Stop", JSON, "{}"));
+        wait_for(&project.path().join("started"));
+        daemon.signal(rustix::process::Signal::TERM);
+        wait_until("nothing more is taken in", || !socket.exists());
+        project.file("go", "");
+        let (status, body) = asking.join().unwrap();
+        assert!(status == 200 && body.contains("made it"), "{status} {body}");
+    });
+    assert_eq!(daemon.end().0, Some(0));
 }
 
 #[test]

@@ -117,6 +117,17 @@ fn circuits_are_opened_closed_and_reset_by_hand() {
 }
 
 #[test]
+fn shells_are_told_how_to_complete_every_command() {
+    for shell in ["bash", "zsh", "fish"] {
+        let ran = Project::empty().command(&["completions", shell], "");
+        assert_eq!(ran.code, 0, "{ran:?}");
+        for word in ["serve", "breakers", "trace", "max-concurrent-hooks"] {
+            assert!(ran.stdout.contains(word), "{shell}: {word}");
+        }
+    }
+}
+
+#[test]
 fn without_a_daemon_the_saved_state_answers() {
     let project = project();
     let ran = project.run("PreToolUse", "{\"tool_name\": \"Bash\"}", &["--daemon", "never"]);
