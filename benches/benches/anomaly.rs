@@ -50,7 +50,7 @@ fn a_call(c: &mut Criterion) {
         b.iter(|| latency.record(black_box(took)));
     });
     group.bench_function("AnomalyTarget::judge", |b| {
-        b.iter(|| target.judge(black_box(took)))
+        b.iter(|| target.judge(black_box(took)));
     });
     group.finish();
 }

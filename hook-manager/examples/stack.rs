@@ -6,6 +6,8 @@
 //! curl -i localhost:3000/upper/hello                    # HELLO, over a pooled connection
 //! curl -i localhost:3000/upper/hello                    # from the cache
 //! curl -i localhost:3000/upper/fail                     # three attempts, then 502; six of them open the circuit
+//! curl -i localhost:3000/health                         # healthy, degraded (200) or unhealthy (503)
+//! curl -i localhost:3000/readyz                         # whether to send calls here; /livez: whether it runs at all
 //! curl -s localhost:3000/metrics                        # everything, in Prometheus' text format
 //! curl -s localhost:3000/advice                         # what one would change
 //! ```
@@ -17,14 +19,17 @@ use std::{error::Error, io, net::SocketAddr, sync::Arc, time::Duration};
 use axum::{
     Router,
     extract::{Path, State},
-    http::{StatusCode, header},
+    http::StatusCode,
     routing::get,
 };
 use hook_breaker::CircuitBreakerLayer;
 use hook_cache::CacheLayer;
 use hook_monitor::{
     Advisor, Monitor, MonitorLayer, Rejected,
-    prometheus::{CONTENT_TYPE, Exporter},
+    anomaly::{AnomalyTask, AnomalyWatch},
+    health::{Check, Endpoints, Health, router},
+    prometheus::Exporter,
+    resources::Resources,
 };
 use hook_pool::PoolLayer;
 use hook_retry::{RetryLayer, RetryPolicy};
@@ -54,7 +59,8 @@ type Client = BoxCloneSyncService<String, String, BoxError>;
 struct App {
     client: Client,
     monitor: Monitor,
-    exporter: Arc<Exporter>,
+    /// Looks for anomalies as long as there is this.
+    _looking: Arc<AnomalyTask>,
 }
 
 /// The whole program but for the port it listens on.
@@ -79,13 +85,27 @@ pub(crate) async fn app() -> Result<Router, Box<dyn Error>> {
         .wait_timeout(Duration::from_secs(1))
         .connect_timeout(Duration::from_secs(1));
 
+    // Learns how long calls usually take, and how many fail.
+    let anomalies = AnomalyWatch::new();
+    anomalies.watch(calls.handle());
+
+    // Without the backend there is no service. A circuit that is open, or a pool that is full, is no reason to restart it.
+    let health = Health::new();
+    let asked = move || async move { TcpStream::connect(address).await.map(drop) };
+    health.add("backend", Check::new(asked).interval(Duration::from_secs(1)))?;
+    health.add("circuit", Check::source(breaker.handle()))?;
+    health.add("pool", Check::source(pool.handle()))?;
+
     let monitor = Monitor::new();
     monitor
         .register(calls.handle())?
         .register(cache.handle())?
         .register(retry.handle())?
         .register(breaker.handle())?
-        .register(pool.handle())?;
+        .register(pool.handle())?
+        .register(anomalies.clone())?
+        .register(health.clone())?
+        .register(Resources::start()?)?;
 
     let client = ServiceBuilder::new()
         .layer(calls)
@@ -95,17 +115,19 @@ pub(crate) async fn app() -> Result<Router, Box<dyn Error>> {
         .layer(pool)
         .service(service_fn(connect));
 
-    let exporter = Arc::new(Exporter::new(&monitor));
+    let exporter = Exporter::new(&monitor);
+    let endpoints = Endpoints::new(health.clone()).metrics(move || exporter.render());
+    health.mark_started();
     let app = App {
         client: Client::new(client),
         monitor,
-        exporter,
+        _looking: Arc::new(anomalies.spawn(Duration::from_secs(1))),
     };
     Ok(Router::new()
         .route("/upper/{word}", get(upper))
-        .route("/metrics", get(metrics))
         .route("/advice", get(advice))
-        .with_state(app))
+        .with_state(app)
+        .merge(router(endpoints)))
 }
 
 async fn upper(State(app): State<App>, Path(word): Path<String>) -> Result<String, (StatusCode, String)> {
@@ -116,10 +138,6 @@ async fn upper(State(app): State<App>, Path(word): Path<String>) -> Result<Strin
         };
         (status, format!("{err}\n"))
     })
-}
-
-async fn metrics(State(app): State<App>) -> ([(header::HeaderName, &'static str); 1], String) {
-    ([(header::CONTENT_TYPE, CONTENT_TYPE)], app.exporter.render())
 }
 
 async fn advice(State(app): State<App>) -> String {

@@ -5,11 +5,13 @@ use std::{
     time::Duration,
 };
 
-use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand, ValueEnum};
 use serde::{Deserialize, Serialize};
 
 pub(crate) mod admin;
+mod check;
 mod colour;
+mod completions;
 mod install;
 mod json;
 mod list;
@@ -39,7 +41,8 @@ enum Command {
     Trace(admin::TraceArgs),
     Install(install::InstallArgs),
     Uninstall(install::UninstallArgs),
-    Completions(CompletionsArgs),
+    Check(check::CheckArgs),
+    Completions(completions::CompletionsArgs),
 }
 
 /// Runs every hook of an event and answers with their merged decision
@@ -82,21 +85,18 @@ pub(crate) struct RunArgs {
     pub(crate) daemon: Option<Daemon>,
 }
 
-/// Prints what a shell needs to complete this command's words
-#[derive(Debug, clap::Args)]
-#[command(after_help = "\
-Examples:
-  hook-manager completions bash > ~/.local/share/bash-completion/completions/hook-manager
-  hook-manager completions zsh > \"${fpath[1]}/_hook-manager\"
-  hook-manager completions fish > ~/.config/fish/completions/hook-manager.fish")]
-struct CompletionsArgs {
-    /// The shell
-    #[arg(value_enum)]
-    shell: clap_complete::Shell,
-}
-
 /// Lists the hooks that were found, and what was ignored and why
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Exit status:
+  0   every hook can be used
+  1   some cannot, or the project cannot be read
+  64  the command line itself is wrong
+
+Examples:
+  hook-manager list
+  hook-manager list --project ~/src/app --output json
+  hook-manager list --hooks-dir ./hooks")]
 struct ListArgs {
     #[command(flatten)]
     sources: SourceArgs,
@@ -185,16 +185,8 @@ pub(crate) fn main() -> ExitCode {
         Command::Trace(args) => admin::trace(&args),
         Command::Install(args) => install::install(args),
         Command::Uninstall(args) => install::uninstall(&args),
-        Command::Completions(args) => completions(args.shell),
-    }
-}
-
-fn completions(shell: clap_complete::Shell) -> ExitCode {
-    let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Args::command(), "hook-manager", &mut script);
-    match print(&String::from_utf8_lossy(&script)) {
-        true => ExitCode::SUCCESS,
-        false => ExitCode::from(1),
+        Command::Check(args) => check::main(&args),
+        Command::Completions(args) => completions::main(&args),
     }
 }
 

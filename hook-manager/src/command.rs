@@ -23,7 +23,7 @@ use crate::{
 };
 
 pub(crate) mod placeholder;
-mod preflight;
+pub(crate) mod preflight;
 mod recipe;
 
 /// Longer than any session's name; far below what an environment can hold.

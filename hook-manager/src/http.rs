@@ -36,6 +36,9 @@ pub(crate) use self::{
 
 /// Servers close what is idle after five seconds and more; keeping it longer is of little use.
 const IDLE: Duration = Duration::from_secs(60);
+/// How long nothing is connected to after a connect that failed; half of it to all of it. Repeated failures
+/// are the breaker's affair, and a server that is back should be noticed.
+const PAUSE: Duration = Duration::from_millis(100);
 
 type Connect = BoxCloneSyncService<(), Connection, HookError>;
 
@@ -79,6 +82,7 @@ impl HttpHook {
             .name(name)
             .idle_timeout(IDLE)
             .wait_timeout(timeout)
+            .connect_backoff(PAUSE, PAUSE)
             .check_with(|connection: &mut Connection| Box::pin(std::future::ready(connection.is_fit())))
             .check_after(Duration::ZERO);
         Ok(Self(Arc::new(Parts {

@@ -4,6 +4,7 @@
 compile_error!("hook-manager runs hooks in process groups of their own, which needs a Unix system");
 
 mod builder;
+pub mod check;
 mod command;
 mod config;
 mod declared;

@@ -96,7 +96,7 @@ impl HookManager {
             Candidate::Broken(_) => None,
         });
         let lanes = Lanes::new(config.max_concurrent_hooks, specs);
-        let runaway = Runaway::new(config.max_context_per_session);
+        let runaway = Runaway::new(config.max_context_per_session, hooks.len());
         let mut first: HashMap<Identity, usize> = HashMap::new();
         let mut entries: Vec<Entry> = Vec::with_capacity(hooks.len());
         for (at, (hook, needs)) in hooks.into_iter().zip(needs).enumerate() {
@@ -141,7 +141,7 @@ impl HookManager {
         let store = config
             .state_dir
             .as_deref()
-            .map(|dir| Store::open(dir, &entries, &config, &mut problems));
+            .map(|dir| Store::open(dir, &entries, &runaway, &config, &mut problems));
         Ok(Self(Arc::new(Inner {
             project: config.project.as_deref().map(Arc::from),
             config,

@@ -3,7 +3,7 @@
 use std::{
     collections::{HashMap, HashSet},
     fmt,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -17,6 +17,7 @@ mod directory;
 pub(crate) mod installed;
 pub(crate) mod json;
 mod limits;
+pub(crate) mod place;
 mod settings;
 pub(crate) mod spelling;
 
@@ -240,18 +241,26 @@ impl Sources {
             must_exist: true,
             of: Whose::Named,
         });
-        let of_project = installed::PAIRS.into_iter().flat_map(|(settings, ours)| {
-            let claude = self.project.as_ref().map(|project| project.join(".claude"));
-            let ours = claude.as_ref().map(|claude| claude.join(ours));
-            // One that cannot be looked at is read, and then complained of.
-            let ours = ours.filter(|ours| ours.symlink_metadata().is_ok());
-            let of = if ours.is_some() { Whose::Host } else { Whose::Named };
+        let claude = self.project.as_ref().map(|project| project.join(".claude"));
+        // One that cannot be looked at is read, and then complained of.
+        let ours_of = move |claude: &Path, ours: &str| {
+            let ours = claude.join(ours);
+            ours.symlink_metadata().is_ok().then_some(ours)
+        };
+        let mut installed = installed::PAIRS.iter();
+        let is_installed = claude
+            .as_deref()
+            .is_some_and(|claude| installed.any(|(_, ours)| ours_of(claude, ours).is_some()));
+        // Both: what is written into the other one later is the host's as well.
+        let of = if is_installed { Whose::Host } else { Whose::Named };
+        let of_project = installed::PAIRS.into_iter().flat_map(move |(settings, ours)| {
+            let ours = claude.as_deref().and_then(|claude| ours_of(claude, ours));
             let ours = ours.map(|path| File {
                 path,
                 must_exist: true,
                 of: Whose::Ours,
             });
-            let settings = claude.map(|claude| File {
+            let settings = claude.as_ref().map(|claude| File {
                 path: claude.join(settings),
                 must_exist: false,
                 of,

@@ -13,7 +13,6 @@ use std::{
 };
 
 use hook_breaker::SavedCircuit;
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::{
@@ -24,20 +23,18 @@ use crate::{
     manager::{HookManager, Inner},
     plan::Entry,
     result::EventReport,
+    runaway::Runaway,
     source::{Problem, Severity},
     stack::own::Own,
 };
 
 mod answers;
+mod file;
 mod folder;
 mod log;
 
+use file::{File, MINUTE, Saved, parse};
 use folder::Folder;
-
-/// The form of the file. Another number is another program's, or another version's.
-const VERSION: u32 = 1;
-/// Hooks that are remembered; of more, those that were not seen for the longest are forgotten.
-const HOOKS: usize = 4_096;
 
 /// What a manager keeps in its folder.
 pub(crate) struct Store {
@@ -64,36 +61,15 @@ struct Written {
     circuit: Option<serde_json::Value>,
 }
 
-#[derive(Serialize, Deserialize)]
-struct File {
-    version: u32,
-    /// Of the program that wrote it, for people.
-    written_by: String,
-    /// Milliseconds after 1970.
-    saved_at: u64,
-    /// By event and name.
-    hooks: BTreeMap<String, Saved>,
-}
-
-#[derive(Clone, Serialize, Deserialize)]
-struct Saved {
-    saved_at: u64,
-    /// A digest of what the hook is: what is known about another one of the same name is nothing.
-    identity: String,
-    totals: Totals,
-    estimate: estimate::Saved,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    circuit: Option<SavedCircuit>,
-    /// Whether the user was told that the circuit is open.
-    #[serde(default)]
-    told: bool,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    answers: Vec<answers::Saved>,
-}
-
 impl Store {
     /// Opens the folder and has every hook go on where it left off.
-    pub(crate) fn open(dir: &Path, entries: &[Entry], config: &Config, problems: &mut Vec<Problem>) -> Self {
+    pub(crate) fn open(
+        dir: &Path,
+        entries: &[Entry],
+        runaway: &Runaway,
+        config: &Config,
+        problems: &mut Vec<Problem>,
+    ) -> Self {
         let mut say = |file: &Path, what: String| {
             problems.push(Problem {
                 severity: Severity::Warning,
@@ -138,6 +114,7 @@ impl Store {
                 }
             }
         }
+        file.restore_runs(entries, runaway);
         Self {
             writer: Mutex::new(Writer { folder, written }),
             log: Mutex::new(log::Log::new(config.performance_log)),
@@ -162,8 +139,10 @@ impl Writer {
             Err(err) => return Err(err),
         };
         let mut written = HashMap::new();
-        for (entry, own) in runnable(&inner.entries) {
-            let Some(spec) = entry.spec() else { continue };
+        for (number, entry) in inner.entries.iter().enumerate() {
+            let (Some(own), Some(spec)) = (entry.own(), entry.spec()) else {
+                continue;
+            };
             let (key, identity) = (key(entry), identity(spec));
             let before = self.written.get(&key).cloned().unwrap_or_default();
             let theirs = file.hooks.remove(&key).filter(|saved| saved.identity == identity);
@@ -177,6 +156,7 @@ impl Writer {
                 estimate: own.estimate.save(),
                 circuit: circuit.clone(),
                 told: false,
+                minutes: BTreeMap::new(),
                 answers: Vec::new(),
             });
             saved.saved_at = millis(SystemTime::now());
@@ -195,6 +175,10 @@ impl Writer {
             }
             // Once somebody was told of a break, nobody else is.
             saved.told = own.is_told() || (saved.told && !changed);
+            let minute = millis(SystemTime::now()) / MINUTE;
+            saved.minutes.retain(|one, _| *one + 1 >= minute);
+            let in_minute = saved.minutes.entry(minute).or_default();
+            *in_minute = in_minute.saturating_add(inner.runaway.fresh_runs(number));
             if inner.config.save_results {
                 saved.answers = answers::save(own);
             }
@@ -208,6 +192,7 @@ impl Writer {
                 },
             );
         }
+        file.add_sessions(inner);
         file.forget();
         file.saved_at = millis(SystemTime::now());
         let text = serde_json::to_vec(&file).map_err(io::Error::other)?;
@@ -215,41 +200,6 @@ impl Writer {
         self.written = written;
         Ok(())
     }
-}
-
-impl File {
-    fn new() -> Self {
-        Self {
-            version: VERSION,
-            written_by: concat!("hook-manager ", env!("CARGO_PKG_VERSION")).into(),
-            saved_at: 0,
-            hooks: BTreeMap::new(),
-        }
-    }
-
-    fn forget(&mut self) {
-        while self.hooks.len() > HOOKS {
-            let oldest = self.hooks.iter().min_by_key(|(_, saved)| saved.saved_at);
-            let Some(oldest) = oldest.map(|(key, _)| key.clone()) else {
-                return;
-            };
-            self.hooks.remove(&oldest);
-        }
-    }
-}
-
-fn parse(text: &[u8]) -> io::Result<File> {
-    #[derive(Deserialize)]
-    struct Version {
-        version: u32,
-    }
-    let invalid = |err: serde_json::Error| io::Error::new(io::ErrorKind::InvalidData, err);
-    let Version { version } = serde_json::from_slice(text).map_err(invalid)?;
-    if version != VERSION {
-        let why = format!("version {version}, expected {VERSION}");
-        return Err(io::Error::new(io::ErrorKind::InvalidData, why));
-    }
-    serde_json::from_slice(text).map_err(invalid)
 }
 
 fn restore(own: &Own, saved: &Saved) {

@@ -9,7 +9,10 @@ use std::{
 use futures::future::BoxFuture;
 use hook_monitor::Reason;
 use hook_pool::{ConnectionPool, GetError, PoolHandle, Pooled};
-use tokio::time::{Instant, timeout};
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, timeout},
+};
 use tower::{Service, service_fn, util::BoxCloneSyncService};
 
 use crate::{
@@ -26,6 +29,11 @@ mod line;
 
 /// How often what nobody uses is looked at: a process that has died is not left as a zombie for longer.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
+/// How long nothing is started after a start that failed; half of it to all of it. Repeated failures are the
+/// breaker's affair, and a program that was mended should be noticed.
+const PAUSE: Duration = Duration::from_millis(100);
+/// How long a start may take, beside the grace of the process whose place it takes.
+const START: Duration = Duration::from_secs(10);
 
 type Connect = BoxCloneSyncService<(), Dialogue, HookError>;
 
@@ -54,17 +62,21 @@ pub(crate) struct Figures<'a> {
 impl WorkerHook {
     pub(crate) fn new(recipe: Recipe, figures: &Figures<'_>, slots: Slots) -> Self {
         let (recipe, grace) = (Arc::new(recipe), figures.grace);
-        let connect = Connect::new(service_fn(move |()| {
-            let recipe = Arc::clone(&recipe);
-            async move { start(&recipe, grace).await }
-        }));
         let worker = figures.worker;
+        // The pool's places are free as soon as nobody asks a process any more; these, when it is gone.
+        let alive = Arc::new(Semaphore::new(worker.processes));
+        let connect = Connect::new(service_fn(move |()| {
+            let (recipe, alive) = (Arc::clone(&recipe), Arc::clone(&alive));
+            async move { start(&recipe, grace, alive).await }
+        }));
         let pool = ConnectionPool::new(connect, worker.processes)
             .name(figures.name)
             .max_uses(worker.uses)
             .max_lifetime(worker.age)
             .idle_timeout(worker.idle)
             .wait_timeout(figures.timeout)
+            .connect_timeout(START.saturating_add(grace))
+            .connect_backoff(PAUSE, PAUSE)
             .max_waiting(1_024)
             // A line of unread output is all it takes to answer the next event with the last one's answer.
             .check_with(|dialogue: &mut Dialogue| Box::pin(std::future::ready(dialogue.is_fit())))
@@ -83,10 +95,12 @@ impl WorkerHook {
     }
 }
 
-async fn start(recipe: &Recipe, grace: Duration) -> Result<Dialogue, HookError> {
+async fn start(recipe: &Recipe, grace: Duration, alive: Arc<Semaphore>) -> Result<Dialogue, HookError> {
     let home = recipe.home();
     recipe.check(recipe.line(&home).as_ref(), &home)?;
-    let started = Dialogue::start(&recipe.command(&home), grace).await;
+    // Nobody closes it.
+    let place = alive.acquire_owned().await.map_err(|_| HookError::Cancelled)?;
+    let started = Dialogue::start(&recipe.command(&home), grace, place).await;
     started.map_err(|err| HookError::CouldNotStart(err.to_string().into()))
 }
 

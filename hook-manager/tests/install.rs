@@ -422,6 +422,30 @@ fn many_hooks_and_long_ones_get_the_places_and_the_time_they_had() {
 }
 
 #[test]
+fn the_figures_of_the_project_count_and_a_second_install_follows_them() {
+    let project = Project::with_hook(
+        "Stop",
+        json!({ "type": "command", "command": "true", "timeout": 30 }),
+    );
+    let before = files(&project);
+    let entry = || {
+        install(&project);
+        let entry = read(&project, SHARED)["hooks"]["Stop"][0]["hooks"][0].clone();
+        (entry["command"].clone(), entry["timeout"].clone())
+    };
+    assert_eq!(entry(), (json!("hook-manager run Stop --deadline 30"), json!(35)));
+    let figures = project.file(".claude/hook-manager.toml", "deadline = 60\n");
+    // The host must not end it before it ends itself.
+    assert_eq!(entry(), (json!("hook-manager run Stop"), json!(65)));
+    fs::write(&figures, "deadlin = 60\n").unwrap();
+    let ran = manage(&project, "install", &[]);
+    assert!(ran.code == 1 && ran.stderr.contains("`deadline`?"), "{ran:?}");
+    fs::remove_file(figures).unwrap();
+    assert_eq!(manage(&project, "uninstall", &[]).code, 0);
+    assert_eq!(files(&project), before);
+}
+
+#[test]
 fn what_cannot_be_kept_is_refused_by_name_and_nothing_is_changed() {
     let hook = r#"{"hooks":{"Stop":[{"hooks":[{"type":"command","command":"true"}]}]}"#;
     for (text, expected) in [
@@ -540,6 +564,24 @@ fn a_crash_between_any_two_files_leaves_every_hook_running_and_running_once() {
     write("settings.local.json", before.get("settings.local.json"));
     install(&project);
     assert_eq!(files(&project), after);
+}
+
+#[test]
+fn a_hook_that_is_added_later_is_run_by_the_host_alone() {
+    let project = Project::with_hook(
+        "PreToolUse",
+        json!({ "type": "command", "command": "true", "timeout": 3 }),
+    );
+    install(&project);
+    let later =
+        json!({ "hooks": { "PreToolUse": [{ "hooks": [{ "type": "command", "command": "./later.sh" }] }] } });
+    project.file(LOCAL, &later.to_string());
+    let ran = project.run("PreToolUse", r#"{"tool_name":"Bash"}"#, &["--output", "table"]);
+    assert!(
+        ran.line("later").contains("skipped") && ran.line("later").contains("the host runs it"),
+        "{ran:?}"
+    );
+    assert_eq!(ran.code, 0, "{ran:?}");
 }
 
 #[test]

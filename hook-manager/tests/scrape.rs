@@ -7,7 +7,7 @@ mod example;
 #[path = "../../hook-monitor/tests/scrape/mod.rs"]
 mod scrape;
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use axum::{
     Router,
@@ -111,10 +111,40 @@ async fn a_scrape_of_all_five_layers_is_read_by_a_strict_reader_from_the_first_o
         is("hook_pool_use_seconds_count", &[])
     );
     assert!(is("hook_pool_created_total", &[]) >= 2.0);
+    for (name, labels) in [
+        (
+            "hook_anomaly_active",
+            &[("target", "backend"), ("signal", "latency")][..],
+        ),
+        ("hook_health_check_duration_seconds", &[("check", "pool")]),
+        ("process_cpu_seconds_total", &[]),
+    ] {
+        assert!(is(name, labels) >= 0.0);
+    }
+    assert!(is("process_start_time_seconds", &[]) > 1.6e9, "since 1970");
+    assert!(is("process_resident_memory_bytes", &[]) > 0.0);
+    // "hello" once at the backend; of the failing calls the first had three attempts.
+    assert_eq!(
+        is("hook_retry_attempts_bucket", &[("le", "1")]),
+        first_attempts(&seen)
+    );
+    assert!(
+        is("hook_retry_attempts_bucket", &[("le", "3")])
+            >= is("hook_retry_attempts_bucket", &[("le", "2")]) + 1.0
+    );
     // At most forty series for each layer, a histogram's buckets not counted one by one.
+    let of_layers = [
+        "hook_calls_",
+        "hook_call_",
+        "hook_cache_",
+        "hook_breaker_",
+        "hook_retry_",
+        "hook_pool_",
+    ];
     let not_buckets: usize = seen
         .names()
         .iter()
+        .filter(|name| of_layers.iter().any(|layer| name.starts_with(layer)))
         .filter(|name| !name.ends_with("_bucket"))
         .map(|name| seen.samples(name).count())
         .sum();
@@ -124,6 +154,70 @@ async fn a_scrape_of_all_five_layers_is_read_by_a_strict_reader_from_the_first_o
         .filter(|(_, on)| *on == 1.0)
         .count();
     assert_eq!(ones, 1, "one state at a time");
+}
+
+/// Calls that ended with their first attempt, by the other figure that tells.
+fn first_attempts(seen: &Scrape) -> f64 {
+    ["successful_without_retry", "failed_without_retry"]
+        .iter()
+        .filter_map(|kind| seen.get("hook_retry_calls_total", &[("kind", kind)]))
+        .sum()
+}
+
+/// Asks until the answer is what is waited for.
+async fn until(app: &Router, path: &str, is_it: impl Fn(StatusCode, &str) -> bool) -> String {
+    let asking = async {
+        loop {
+            let (status, _, body) = get(app, path).await;
+            if is_it(status, &body) {
+                return body;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let bound = Duration::from_secs(60);
+    let answer = tokio::time::timeout(bound, asking).await;
+    answer.unwrap_or_else(|_| panic!("{path} never became what it should"))
+}
+
+#[tokio::test]
+async fn the_health_of_all_five_layers_is_told_beside_their_figures() {
+    let app = example::app().await.unwrap();
+    until(&app, "/readyz", |status, _| status == StatusCode::OK).await;
+    let (alive, kind, _) = get(&app, "/livez").await;
+    assert_eq!(alive, StatusCode::OK);
+    assert_eq!(kind.as_deref(), Some("application/health+json"));
+    let healthy = |status, body: &str| status == StatusCode::OK && body.contains(r#""status":"healthy""#);
+    let report = until(&app, "/health", |status, body| {
+        healthy(status, body) && !body.contains("degraded")
+    })
+    .await;
+    let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+    assert_eq!(report["status"], "healthy");
+    for check in ["backend", "circuit", "pool"] {
+        assert_eq!(report["checks"][check]["status"], "healthy", "{report}");
+    }
+    let seen = scraped(&app).await;
+    let of = |seen: &Scrape, component, status| {
+        let labels = [("component", component), ("status", status)];
+        seen.get("hook_health_status", &labels)
+    };
+    assert_eq!(of(&seen, "circuit", "healthy"), Some(1.0));
+    assert_eq!(of(&seen, "circuit", "degraded"), Some(0.0));
+
+    // An open circuit is for the eye, and no reason to take the process away.
+    for _ in 0..4 {
+        get(&app, "/upper/fail").await;
+    }
+    let report = until(&app, "/health", |_, body| body.contains("degraded")).await;
+    let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+    assert_eq!(report["status"], "degraded", "{report}");
+    assert_eq!(report["checks"]["circuit"]["status"], "degraded", "{report}");
+    let (status, _, _) = get(&app, "/health").await;
+    assert_eq!(status, StatusCode::OK);
+    let (ready, _, _) = get(&app, "/readyz").await;
+    assert_eq!(ready, StatusCode::OK);
+    assert_eq!(of(&scraped(&app).await, "circuit", "degraded"), Some(1.0));
 }
 
 #[tokio::test]

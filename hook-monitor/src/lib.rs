@@ -27,8 +27,12 @@ mod handle;
 pub mod health;
 mod histogram;
 mod keep;
+#[cfg(any(feature = "anomaly", feature = "health"))]
+mod label;
 #[cfg(feature = "layer")]
 mod layer;
+#[cfg(all(test, loom))]
+mod loom_tests;
 #[cfg(feature = "metrics")]
 pub mod metrics;
 #[cfg(feature = "layer")]
@@ -50,7 +54,12 @@ mod slot;
 mod source;
 mod stack;
 mod striped;
-#[cfg(feature = "layer")]
+mod sync;
+#[cfg(any(feature = "layer", all(test, loom)))]
+#[cfg_attr(
+    loom,
+    allow(dead_code, reason = "without the layer, the models use a part of it")
+)]
 mod tally;
 
 pub use advice::{Advice, Advisor, Rule};

@@ -20,11 +20,18 @@ pub const BUCKETS: [f64; 14] = [
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0,
 ];
 
-/// A builder with buckets for everything that ends in `_seconds` and no idle timeout, to add to.
+/// The upper bounds of the buckets for attempts.
+const ATTEMPTS: [f64; 5] = [1.0, 2.0, 3.0, 5.0, 8.0];
+
+/// A builder with buckets for everything that ends in `_seconds` and for `hook_retry_attempts`, and no idle timeout, to add to.
 pub fn builder() -> PrometheusBuilder {
     let matcher = Matcher::Suffix("_seconds".into());
     PrometheusBuilder::new()
         .set_buckets_for_metric(matcher, &BUCKETS)
+        .and_then(|builder| {
+            let attempts = Matcher::Full("hook_retry_attempts".into());
+            builder.set_buckets_for_metric(attempts, &ATTEMPTS)
+        })
         // It refuses no buckets at all, and nothing else.
         .unwrap_or_default()
 }
@@ -84,7 +91,8 @@ impl Exporter {
         })
     }
 
-    /// Passes on what is new, and tidies up. To be called every few seconds where scrapes may stay away, so that samples
+    /// Passes on what is new, and tidies up. Scrapes at the same time wait for each other, so a source must not render while
+    /// it is read. To be called every few seconds where scrapes may stay away, so that samples
     /// do not pile up; [`render`](Self::render) does it as well.
     pub fn tick(&self) {
         let mut publisher = self.publisher.lock().unwrap_or_else(PoisonError::into_inner);

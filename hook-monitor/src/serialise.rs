@@ -87,7 +87,8 @@ impl Serialize for SourceSnapshot {
     }
 }
 
-/// `name`, `labels`, and what it is at under `counter`, `gauge` or `histogram`.
+/// `name`, `labels`, and what it is at under `counter`, `gauge`, `histogram`, or
+/// `distribution` (pairs of a value and how often it was seen).
 impl Serialize for Figure {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         struct Labels<'a>(&'a [crate::Label]);
@@ -108,6 +109,7 @@ impl Serialize for Figure {
             Value::Counter(value) => fields.serialize_field("counter", value)?,
             Value::Gauge(value) => fields.serialize_field("gauge", value)?,
             Value::Histogram(value) => fields.serialize_field("histogram", value)?,
+            Value::Distribution(seen) => fields.serialize_field("distribution", seen)?,
         }
         fields.end()
     }

@@ -10,7 +10,7 @@ use std::{
 
 use hook_monitor::{
     BoxError, CallMonitor, Gather, Histogram, HistogramSnapshot, Label, MonitorLayer, Source, Status,
-    anomaly::{AnomalyTarget, AnomalyWatch, Change, Direction, Ending, Limit, Observed, Signal},
+    anomaly::{AnomalyTarget, AnomalyWatch, Change, Direction, EndedBy, Limit, Observed, Signal},
 };
 use tower::{Layer, ServiceExt, service_fn};
 
@@ -149,7 +149,7 @@ async fn a_service_that_gets_slow_is_told_to_subscribers_and_is_degraded_until_t
         matches!(
             event.change,
             Change::Ended {
-                why: Ending::Accepted,
+                why: EndedBy::Accepted,
                 ..
             }
         ),
@@ -441,4 +441,90 @@ fn asking_about_a_call_allocates_nothing() {
     fed.calls(1, Duration::MAX);
     watch.tick(now);
     assert_eq!(target.state().exemplars.len(), 1);
+}
+
+/// Counts near their ends, that go back and that come again, at instants that stand still and that go back.
+#[test]
+fn counts_at_their_ends_and_time_that_goes_nowhere_give_figures() {
+    let successes = Arc::new(std::sync::atomic::AtomicU64::new(0));
+    let watch = AnomalyWatch::new();
+    let latency = Arc::new(Histogram::new());
+    let target = {
+        let (latency, successes) = (Arc::clone(&latency), Arc::clone(&successes));
+        watch.watch_with("ends".into(), move || {
+            let count = successes.load(Relaxed);
+            Observed::new(latency.snapshot(), count, u64::MAX - count)
+        })
+    };
+    let target = target.limit(Limit::p99(Duration::MAX).for_ticks(u32::MAX));
+    let start = Instant::now() + Duration::from_secs(100);
+    for tick in 0..200_u64 {
+        for took in [Duration::ZERO, MS, Duration::MAX] {
+            (0..10).for_each(|_| latency.record(took));
+        }
+        successes.store([0, u64::MAX, 7, 1 << 63][tick as usize % 4], Relaxed);
+        let now = match tick % 3 {
+            0 => start,
+            1 => start - Duration::from_secs(100),
+            _ => start + Duration::from_secs(tick),
+        };
+        watch.tick(now);
+        let state = target.state();
+        let levels = state
+            .active
+            .iter()
+            .flat_map(|anomaly| [anomaly.usual, anomaly.seen]);
+        for level in levels.chain(state.baseline) {
+            assert!((0.0..=1.0).contains(&level.error_ratio), "{level:?}");
+        }
+        if let Some((p50, p99)) = state.against_the_day {
+            assert!(
+                p50.is_finite() && p99.is_finite() && p50 > 0.0 && p99 > 0.0,
+                "{p50} {p99}"
+            );
+        }
+        assert!(state.exemplars.len() <= 64);
+    }
+    assert_eq!(
+        target.state().totals.calls,
+        199 * 30,
+        "all but those before the first tick"
+    );
+    assert!(figures(&watch).iter().all(|(_, value)| value.is_finite()));
+}
+
+/// The last handles go while a tick reads the target, which itself ticks, forgets and subscribes.
+#[test]
+fn a_watch_and_a_target_may_go_while_they_are_read() {
+    let watch = AnomalyWatch::new();
+    let (inner, held) = (watch.clone(), Arc::new(()));
+    let holds = Arc::clone(&held);
+    let target = watch.watch_with("gone".into(), move || {
+        let _holds = &holds;
+        assert!(inner.tick(Instant::now()).is_empty(), "one tick at a time");
+        drop(inner.subscribe());
+        inner.forget("gone");
+        Observed::new(Histogram::new().snapshot(), 0, 0)
+    });
+    drop(target);
+    watch.tick(Instant::now());
+    assert!(watch.all().is_empty());
+    assert_eq!(
+        Arc::strong_count(&held),
+        1,
+        "what was forgotten is dropped when it has been read"
+    );
+    std::thread::scope(|scope| {
+        for at in 0..4 {
+            let watch = &watch;
+            scope.spawn(move || {
+                for n in 0..200 {
+                    let name = format!("racing {}", (at + n) % 3);
+                    let target = Fed::default().watched(watch, &name);
+                    watch.tick(Instant::now());
+                    drop((target.state(), watch.forget(&name), figures(watch)));
+                }
+            });
+        }
+    });
 }

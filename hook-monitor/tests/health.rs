@@ -493,3 +493,158 @@ async fn an_error_of_megabytes_is_cut() {
     assert!(output.len() <= 256 && output.len() > 250, "{}", output.len());
     assert!(output.starts_with("\u{e4} \u{e4} "));
 }
+
+#[test]
+#[should_panic(expected = "timers are disabled")]
+fn a_runtime_without_timers_is_refused_at_once_and_not_in_a_task() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let _health = runtime.block_on(async { Health::new() });
+}
+
+#[test]
+#[should_panic(expected = "no reactor running")]
+fn outside_of_a_runtime_there_is_no_engine() {
+    let _health = Health::new();
+}
+
+/// A balancer may ask `/livez` for as long as the process drains, which is after its checks have ended.
+#[tokio::test]
+async fn a_process_that_drains_is_alive_after_its_checks_have_ended() {
+    let health = Health::new();
+    let lag = health.runtime_lag();
+    health.add("db", Check::new(|| async {})).unwrap();
+    assert!(health.shutdown().await);
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_millis(1_200) {
+        sleep(Duration::from_millis(50)).await;
+    }
+    // 1.2 s since the checks ended; without a beat it would be 0.95 s and more.
+    let late: Duration = (0..5).map(|_| lag.lag()).min().unwrap();
+    assert!(late < Duration::from_millis(900), "{late:?}");
+    drop(health);
+    assert_eq!(lag.lag(), Duration::ZERO, "nobody measures any more");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_check_that_is_removed_while_it_runs_is_dropped_and_its_name_is_free() {
+    let health = Health::new();
+    let runs = Runs::default();
+    let begun = runs.clone();
+    let hangs = Check::new(move || {
+        let run = begun.begin();
+        async move {
+            pending::<()>().await;
+            drop(run);
+        }
+    });
+    health.add("db", hangs).unwrap();
+    settle().await;
+    assert_eq!(runs.now.load(SeqCst), 1);
+    assert!(health.remove("db") && !health.remove("db"));
+    health.add("db", Check::new(|| async {})).unwrap();
+    settle().await;
+    assert_eq!(runs.now.load(SeqCst), 0, "the run is dropped");
+    sleep(20 * SECOND).await;
+    let db = seen(&health, "db");
+    assert_eq!(
+        (db.status, db.reason),
+        (Status::Healthy, None),
+        "the old run tells nothing"
+    );
+    assert_eq!(runs.all.load(SeqCst), 1);
+}
+
+#[test]
+fn a_check_that_blocks_its_thread_grows_stale_and_the_others_go_on() {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let released = Mutex::new(released);
+    runtime.block_on(async {
+        let health = Health::new();
+        let quick = |check: Check| check.interval(SECOND / 5).timeout(SECOND / 10);
+        let blocks = Check::new(move || {
+            let _ = released.lock().unwrap().recv_timeout(60 * SECOND);
+            async {}
+        });
+        let runs = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&runs);
+        let fine = Check::new(move || {
+            counted.fetch_add(1, SeqCst);
+            async {}
+        });
+        health.add("blocks", quick(blocks)).unwrap();
+        health.add("fine", quick(fine)).unwrap();
+        let deadline = Instant::now() + 30 * SECOND;
+        let is_stale = || seen(&health, "blocks").reason == Some(FailureReason::Stale);
+        while !is_stale() || runs.load(SeqCst) < 5 {
+            assert!(Instant::now() < deadline, "{:?}", health.report());
+            sleep(SECOND / 20).await;
+        }
+        assert_eq!(seen(&health, "blocks").status, Status::Unhealthy);
+        release.send(()).unwrap();
+        drop(release);
+        // With its sender gone it returns at once.
+        while seen(&health, "blocks").status != Status::Healthy {
+            assert!(Instant::now() < deadline, "{:?}", health.report());
+            sleep(SECOND / 20).await;
+        }
+    });
+}
+
+/// From many threads at once: no deadlock, and nothing left.
+#[test]
+fn adding_removing_reading_and_shutting_down_may_race() {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    for round in 0..20 {
+        let held = Arc::new(());
+        runtime.block_on(async {
+            let health = Health::new();
+            let racers: Vec<_> = (0..8)
+                .map(|at| {
+                    let (health, held) = (health.clone(), Arc::clone(&held));
+                    tokio::task::spawn_blocking(move || {
+                        for n in 0..20 {
+                            let holds = Arc::clone(&held);
+                            let check = Check::new(move || {
+                                let holds = Arc::clone(&holds);
+                                async move { drop(holds) }
+                            });
+                            let name = format!("check-{}", (at + n) % 5);
+                            let _ = health.add(&name, check);
+                            health.mark_started();
+                            drop((health.report(), health.subscribe(), health.is_ready()));
+                            if n % 3 == 0 {
+                                health.remove(&name);
+                            }
+                            if at == 0 && n == 15 {
+                                health.begin_shutdown();
+                            }
+                        }
+                    })
+                })
+                .collect();
+            if round % 2 == 0 {
+                assert!(health.shutdown().await);
+            }
+            for racer in racers {
+                racer.await.unwrap();
+            }
+            assert!(health.shutdown().await && !health.is_ready());
+            health.mark_started();
+            assert!(!health.is_ready());
+        });
+        let deadline = std::time::Instant::now() + 20 * SECOND;
+        while Arc::strong_count(&held) > 1 {
+            assert!(std::time::Instant::now() < deadline, "a check is still there");
+            std::thread::yield_now();
+        }
+    }
+}

@@ -9,7 +9,7 @@ use std::{
 
 use axum::Router;
 use bytes::Bytes;
-use hook_monitor::health::{Check, Endpoints, Health, LiveServer, MAX_CHECKS, Verdict, router};
+use hook_monitor::health::{About, Check, Endpoints, Health, LiveServer, MAX_CHECKS, Verdict, router};
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::Value;
@@ -270,6 +270,14 @@ async fn a_page_that_rebinds_a_name_reads_nothing() {
         "",
         "[::1",
         "10.0.0.1",
+        "[::1].evil.example",
+        "[::1]evil.example:80",
+        "localhost:80@evil.example",
+        "localhost:80:80",
+        "localhost:http",
+        "localhost:123456",
+        "localhost.",
+        "[::1]:80]",
     ] {
         assert_eq!(code(&strict, host).await, 421, "{host}");
     }
@@ -279,6 +287,18 @@ async fn a_page_that_rebinds_a_name_reads_nothing() {
     assert_eq!(ask(&strict, two.body(()).unwrap()).await.0, 421);
     let absolute = Request::get("http://evil.example/health").header("host", "localhost");
     assert_eq!(ask(&strict, absolute.body(()).unwrap()).await.0, 421);
+    for (uri, expected) in [
+        ("http://localhost:80@evil.example/health", 421),
+        ("http://localhost:8080/health", 200),
+        ("http://[::1]:8080/health", 200),
+        ("/health", 200),
+    ] {
+        let request = Request::get(uri).body(()).unwrap();
+        assert_eq!(ask(&strict, request).await.0, expected, "{uri}, and no Host");
+    }
+    let named = strict.clone().host("fd00::7");
+    assert_eq!(code(&named, "[fd00::7]:80").await, 200);
+    assert_eq!(code(&named, "[fd00::8]:80").await, 421);
     assert_eq!(
         code(&strict.clone().host("pod.internal"), "pod.internal:80").await,
         200
@@ -437,4 +457,173 @@ async fn the_livez_server_answers_nothing_else_and_closes_when_dropped() {
     );
     drop(server);
     assert!(TcpStream::connect(address).is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_accepted_most_is_given() {
+    let endpoints = Endpoints::new(sickly().await);
+    for (accept, is_health) in [
+        ("application/health+json", true),
+        ("Application/Health+JSON; charset=utf-8", true),
+        ("text/html, application/health+json;q=0.5", true),
+        ("application/json, application/health+json", true),
+        ("application/health+json, */*;q=0.8", true),
+        ("application/health+json;q=0.9, application/*;q=0.2", true),
+        ("application/json, application/health+json;q=0.5", false),
+        ("application/health+json;q=0.1, */*", false),
+        ("application/health+json;q=0", false),
+        ("application/health+json;Q=0.0", false),
+        ("application/health+json;q=NaN", false),
+        ("application/health+json;q=x", false),
+        ("application/json", false),
+        ("*/*", false),
+        (";;,,=", false),
+        ("", false),
+    ] {
+        let request = Request::get("/health").header("accept", accept);
+        let (code, headers, _) = ask(&endpoints, request.body(()).unwrap()).await;
+        let content = if is_health {
+            "application/health+json"
+        } else {
+            "application/json"
+        };
+        assert_eq!(code, 200);
+        assert_eq!(headers["content-type"], content, "{accept}");
+        assert_eq!(headers["vary"], "accept");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_process_is_is_told_in_health_json_to_who_may_see_details() {
+    let health = sickly().await;
+    let about = About::new()
+        .version("1")
+        .release_id("1.2.3")
+        .service_id("orders-7")
+        .description("x".repeat(10_000));
+    health.describe(about);
+    let endpoints = Endpoints::new(health).allow_verbose(|_| true);
+    let (_, _, body) = get(&endpoints, "/health?verbose&format=health%2Bjson").await;
+    let told = json(&body);
+    assert_eq!(
+        (&told["version"], &told["releaseId"], &told["serviceId"]),
+        (&"1".into(), &"1.2.3".into(), &"orders-7".into())
+    );
+    assert_eq!(told["description"].as_str().unwrap().len(), 256);
+    let text = std::str::from_utf8(&body).unwrap();
+    let at = |key: &str| text.find(&format!("\"{key}\":")).unwrap();
+    let keys = ["checks", "description", "releaseId", "serviceId", "version"];
+    assert!(
+        keys.windows(2).all(|pair| at(pair[0]) < at(pair[1])),
+        "sorted: {text}"
+    );
+    for uri in ["/health", "/health?format=health%2Bjson", "/readyz", "/livez"] {
+        let (_, _, body) = get(&endpoints, uri).await;
+        let text = String::from_utf8(body.to_vec()).unwrap();
+        assert!(
+            !text.contains("1.2.3") && !text.contains("orders-7"),
+            "{uri}: {text}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_head_request_over_a_socket_has_the_length_and_no_body() {
+    let app: Router = router(Endpoints::new(sickly().await));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = tokio::spawn(async move { axum::serve(listener, app).await });
+    let ask =
+        |method: &str| format!("{method} /health HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+    let (get, head, post) = (ask("GET"), ask("HEAD"), ask("POST"));
+    let answers = tokio::task::spawn_blocking(move || [get, head, post].map(|ask| over_tcp(address, &ask)));
+    let [get, head, post] = answers.await.unwrap();
+    let (fields, body) = get.split_once("\r\n\r\n").unwrap();
+    let length = format!("content-length: {}", body.len());
+    assert!(fields.contains(&length) && head.contains(&length), "{head}");
+    assert!(head.ends_with("\r\n\r\n") && !body.is_empty(), "{head}");
+    assert!(
+        post.starts_with("HTTP/1.1 405 ") && post.contains("allow: GET, HEAD\r\n"),
+        "{post}"
+    );
+    server.abort();
+}
+
+/// Sixteen connections are served at a time; what is beyond is closed, and costs no thread.
+#[tokio::test(flavor = "current_thread")]
+async fn a_flood_of_silent_connections_is_over_when_they_are() {
+    let health = Health::new();
+    let server = LiveServer::bind("127.0.0.1:0", health.runtime_lag(), Duration::from_secs(60)).unwrap();
+    let address = server.local_addr();
+    tokio::task::spawn_blocking(move || {
+        let flood: Vec<_> = (0..1_000)
+            .filter_map(|_| TcpStream::connect_timeout(&address, Duration::from_secs(5)).ok())
+            .collect();
+        assert!(flood.len() > 500, "{}", flood.len());
+        #[cfg(target_os = "linux")]
+        {
+            let names = std::fs::read_dir("/proc/self/task")
+                .unwrap()
+                .filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok());
+            let serving = names.filter(|name| name.starts_with("hook-livez-call")).count();
+            assert!(
+                serving <= 16 + 16,
+                "{serving} threads, those of other tests included"
+            );
+        }
+        // Half open: they have sent a part of a request, and say nothing more.
+        for mut stream in &flood {
+            let _ = stream.write_all(b"GET /livez HT");
+        }
+        drop(flood);
+        let deadline = Instant::now() + Duration::from_secs(30);
+        loop {
+            let mut answer = String::new();
+            let _ = TcpStream::connect(address).and_then(|mut stream| {
+                stream.set_read_timeout(Some(Duration::from_secs(20)))?;
+                stream.write_all(LIVEZ.as_bytes())?;
+                stream.read_to_string(&mut answer)
+            });
+            if answer.starts_with("HTTP/1.1 200 ") {
+                break;
+            }
+            assert!(Instant::now() < deadline, "no answer after the flood: {answer}");
+        }
+    })
+    .await
+    .unwrap();
+    drop(server);
+    assert!(TcpStream::connect(address).is_err());
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_client_that_sends_a_byte_at_a_time_is_cut_off() {
+    let health = Health::new();
+    let server = LiveServer::bind("127.0.0.1:0", health.runtime_lag(), Duration::from_secs(60)).unwrap();
+    let address = server.local_addr();
+    tokio::task::spawn_blocking(move || {
+        let (start, mut stream) = (Instant::now(), TcpStream::connect(address).unwrap());
+        stream.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+        let mut end = [0];
+        loop {
+            let sent = stream.write_all(b"x");
+            match stream.read(&mut end) {
+                Err(err) if sent.is_ok() && matches!(err.kind(), std::io::ErrorKind::WouldBlock) => {}
+                Ok(0) | Err(_) => break,
+                Ok(_) => panic!("an answer to half a request"),
+            }
+            assert!(start.elapsed() < Duration::from_secs(30), "it is never cut off");
+        }
+        assert!(start.elapsed() >= Duration::from_secs(4), "{:?}", start.elapsed());
+        let long = format!("GET /livez HTTP/1.1\r\nx: {}", "y".repeat(20_000));
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        let _ = stream.write_all(long.as_bytes());
+        assert!(
+            matches!(stream.read(&mut end), Ok(0) | Err(_)),
+            "no head of 20 kB"
+        );
+    })
+    .await
+    .unwrap();
 }

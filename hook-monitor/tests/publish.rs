@@ -278,12 +278,12 @@ fn a_hundred_thousand_hostile_labels_are_a_few_series_and_an_other_that_has_the_
     }));
     for round in 1..=2 {
         let seen = parsed(&exporter);
-        assert_eq!(seen.samples("hook_told_total").count(), 65);
+        assert_eq!(seen.samples("hook_told_total").count(), 257);
         let other = seen.get("hook_told_total", &[("user", "other")]);
-        assert_eq!(other, Some(100_000.0 - 64.0));
+        assert_eq!(other, Some(100_000.0 - 256.0));
         let overflow = seen.get("hook_monitor_label_overflow_total", &[]);
-        assert_eq!(overflow, Some(f64::from(round) * (100_000.0 - 64.0)));
-        assert!(seen.series() < 100, "{}", seen.series());
+        assert_eq!(overflow, Some(f64::from(round) * (100_000.0 - 256.0)));
+        assert!(seen.series() < 300, "{}", seen.series());
     }
 }
 
@@ -303,7 +303,7 @@ fn sources_without_room_count_as_overflow() {
 
 #[test]
 fn other_gauges_and_histograms_are_sums_of_this_moment() {
-    let labels: Vec<&'static str> = (0..70)
+    let labels: Vec<&'static str> = (0..262)
         .map(|n| &*Box::leak(format!("{n}").into_boxed_str()))
         .collect();
     let one = Histogram::new();
@@ -361,6 +361,96 @@ fn sources_that_come_and_go_are_followed() {
     );
     monitor.register_shared(gone.unwrap()).unwrap();
     assert_eq!(refused(&parsed(&exporter), "one"), Some(2.0));
+}
+
+#[test]
+fn what_takes_the_place_of_a_source_that_is_gone_counts_on_from_there() {
+    let monitor = Monitor::new();
+    let exporter = Exporter::new(&monitor);
+    let seen = |exporter: &Exporter| {
+        let seen = parsed(exporter);
+        [
+            seen.get("hook_calls_total", &[("outcome", "ok")]).unwrap(),
+            seen.get("hook_calls_in_flight", &[]).unwrap(),
+            seen.get("hook_call_duration_seconds_count", &[]).unwrap(),
+        ]
+    };
+    let one = CallMonitor::new("api");
+    monitor.register(one.handle()).unwrap();
+    (0..3).for_each(|_| one.start().finish(Outcome::Success));
+    let _under_way = one.start();
+    assert_eq!(seen(&exporter), [3.0, 1.0, 3.0]);
+
+    // Gone: what it counted stays, what it was at does not.
+    monitor.remove("monitor", "api").unwrap();
+    assert_eq!(seen(&exporter), [3.0, 0.0, 3.0]);
+    // Another of its name, which begins at zero.
+    let two = CallMonitor::new("api");
+    monitor.register(two.handle()).unwrap();
+    two.start().finish(Outcome::Success);
+    assert_eq!(seen(&exporter), [4.0, 0.0, 4.0]);
+    two.start().finish(Outcome::Success);
+    assert_eq!(seen(&exporter), [5.0, 0.0, 5.0]);
+    // The same figures again, by another handle: not counted twice.
+    monitor.remove("monitor", "api").unwrap();
+    assert_eq!(seen(&exporter), [5.0, 0.0, 5.0]);
+    monitor.register(two.handle()).unwrap();
+    two.start().finish(Outcome::Success);
+    assert_eq!(seen(&exporter), [6.0, 0.0, 6.0]);
+}
+
+/// It is known by the name it had when it was registered.
+#[test]
+fn a_source_that_panics_when_asked_for_its_name_does_not_take_the_others_with_it() {
+    struct Nameless(AtomicU64);
+    impl Source for Nameless {
+        fn layer(&self) -> &'static str {
+            "told"
+        }
+        fn name(&self) -> &str {
+            assert_eq!(self.0.fetch_add(1, Relaxed), 0, "asked again");
+            "once"
+        }
+        fn read(&self, into: &mut dyn Gather) {
+            into.gauge("hook_told_level", &[], 1.0);
+        }
+    }
+
+    let monitor = Monitor::new();
+    monitor.register(Nameless(AtomicU64::new(0))).unwrap();
+    monitor.register(CallMonitor::new("good").handle()).unwrap();
+    let seen = parsed(&Exporter::new(&monitor));
+    assert_eq!(seen.get("hook_told_level", &[("name", "once")]), Some(1.0));
+    assert_eq!(seen.get("hook_calls_in_flight", &[("name", "good")]), Some(0.0));
+    let snapshot = monitor.snapshot();
+    assert!(snapshot.source("told", "once").is_some() && !format!("{monitor:?}").is_empty());
+    assert!(monitor.remove("told", "once").is_some());
+}
+
+#[test]
+fn a_distribution_of_values_is_a_histogram_that_counts_each_once() {
+    let rounds = Arc::new(AtomicU64::new(0));
+    let told = Arc::clone(&rounds);
+    let exporter = Exporter::new(&tells("x", move |into| {
+        let n = told.load(Relaxed);
+        let seen = [(1.0, 3 * n), (2.0, n), (9.0, n), (f64::NAN, n)];
+        into.distribution("hook_retry_attempts", &[], &seen);
+        into.gauge("hook_retry_attempts", &[], 1.0);
+    }));
+    for round in 0..4u64 {
+        rounds.store(round, Relaxed);
+        let seen = parsed(&exporter);
+        let n = round as f64;
+        let bucket = |le| seen.get("hook_retry_attempts_bucket", &[("le", le)]);
+        assert_eq!(
+            [bucket("1"), bucket("2"), bucket("8"), bucket("+Inf")],
+            [3.0 * n, 4.0 * n, 4.0 * n, 5.0 * n].map(Some),
+        );
+        assert_eq!(seen.get("hook_retry_attempts_sum", &[]), Some(14.0 * n));
+        let invalid = |reason| seen.get("hook_monitor_invalid_samples_total", &[("reason", reason)]);
+        // One each time that there was one to be told.
+        assert_eq!((invalid("value"), invalid("kind")), (Some(n), Some(n + 1.0)));
+    }
 }
 
 /// Samples pile up in a recorder that nobody scrapes, unless it is told to tidy up.

@@ -227,6 +227,10 @@ impl Gather for Lines {
     fn histogram(&mut self, name: &'static str, _: &[Label], _: &HistogramSnapshot) {
         unreachable!("{name} is no counter")
     }
+
+    fn distribution(&mut self, name: &'static str, _: &[Label], seen: &[(f64, u64)]) {
+        self.0.push(format!("{name} {seen:?}"));
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -252,6 +256,8 @@ async fn every_figure_is_told_and_all_services_of_a_layer_count_together() {
             "hook_retry_calls_total{kind=successful_with_retry} 2",
             "hook_retry_calls_total{kind=failed_without_retry} 0",
             "hook_retry_calls_total{kind=failed_with_retry} 1",
+            "hook_retry_attempts [(1.0, 2), (2.0, 1), (3.0, 0), (4.0, 0), (5.0, 2), (6.0, 0), (7.0, 0), (8.0, 0), \
+             (9.0, 0)]",
             "hook_retry_attempts_total{} 14",
             "hook_retry_retries_total{} 9",
             "hook_retry_given_up_total{cause=exhausted} 1",

@@ -120,7 +120,7 @@ impl HttpCacheLayer {
 
     /// How long others who ask for a URI wait for the body of its response, which is stored when its own client has read
     /// it to the end. The default is a second. Whoever has waited so long calls the inner service for itself. It needs
-    /// tokio's timer.
+    /// tokio's timer; outside of a runtime of tokio's nobody waits.
     pub fn patience(self, limit: Duration) -> Self {
         let config = self.shared.cache.config().clone();
         let shared = &self.shared;
@@ -223,14 +223,14 @@ impl<S> HttpCache<S> {
         let Some(uri) = uri(req) else {
             return Err(Unanswered::Bypass);
         };
-        if wish != Wish::Fresh {
+        if matches!(wish, Wish::Anything | Wish::OnlyCached) {
             if let Some(kept) = find(cache, &uri, req.headers()) {
                 cache.counts().one(Count::Hit);
                 let answer = kept.answer(req.method(), req.headers(), cache.now());
                 return Ok(labelled(answer, "hit"));
             }
         }
-        if wish == Wish::OnlyCached {
+        if matches!(wish, Wish::OnlyCached | Wish::Neither) {
             cache.counts().one(Count::Miss);
             let mut answer = Response::new(CacheBody::whole(Bytes::new()));
             *answer.status_mut() = StatusCode::GATEWAY_TIMEOUT;

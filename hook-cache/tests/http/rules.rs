@@ -177,8 +177,8 @@ async fn what_may_be_stored_and_what_not() {
         (
             "5.3: Expires in the future",
             &[
-                ("date", "Mon, 01 Jan 2024 00:00:00 GMT"),
-                ("expires", "Mon, 01 Jan 2024 00:01:00 GMT"),
+                ("date", "Fri, 01 Jan 2100 00:00:00 GMT"),
+                ("expires", "Fri, 01 Jan 2100 00:01:00 GMT"),
             ],
             &[],
             true,
@@ -236,6 +236,36 @@ async fn what_may_be_stored_and_what_not() {
         ),
         ("3.2: a host", &[FRESH], &[("host", "a.example:8080")], true),
         ("5.3: Expires: 0", &[("expires", "0")], &[], false),
+        (
+            "4.2.3: a date of long ago",
+            &[FRESH, ("date", "Mon, 01 Jan 2024 00:00:00 GMT")],
+            &[],
+            false,
+        ),
+        (
+            "4.2.3: a clock that is fast",
+            &[FRESH, ("date", "Fri, 01 Jan 2100 00:00:00 GMT")],
+            &[],
+            true,
+        ),
+        (
+            "5.2.1.3: the client says min-fresh",
+            &[FRESH],
+            &[("cache-control", "min-fresh=10")],
+            false,
+        ),
+        (
+            "safe: a request for another protocol",
+            &[FRESH],
+            &[("connection", "upgrade"), ("upgrade", "websocket")],
+            false,
+        ),
+        (
+            "5.2.2.4: no-cache, and the origin can be asked",
+            &[("cache-control", "max-age=60, no-cache"), ("etag", "\"1\"")],
+            &[],
+            false,
+        ),
     ];
     for (case, response, request, stored) in cases {
         let origin = origin(HttpCacheLayer::new(), response);
@@ -396,6 +426,11 @@ async fn only_if_cached_never_asks_the_origin() {
     assert_eq!(origin.get(&only).await.status, 504);
     origin.get(&[]).await;
     assert_eq!(origin.get(&only).await.x_cache, "hit");
+    // What cannot be had from the cache is not asked for.
+    for more in ["no-cache", "max-age=0", "min-fresh=100"] {
+        let both = [("cache-control", "only-if-cached"), ("cache-control", more)];
+        assert_eq!(origin.get(&both).await.status, 504, "{more}");
+    }
     assert_eq!(origin.calls(), 1);
 }
 
@@ -405,6 +440,11 @@ async fn what_is_stale_stands_in_for_an_error_unless_that_is_forbidden() {
         (&[("cache-control", "max-age=10")] as Fields, true),
         (&[("cache-control", "max-age=10, must-revalidate")], false),
         (&[("cache-control", "max-age=10, proxy-revalidate")], false),
+        (&[("cache-control", "s-maxage=10")], false),
+        (
+            &[("cache-control", "max-age=10, no-cache"), ("etag", "\"1\"")],
+            false,
+        ),
     ] {
         let origin = origin(HttpCacheLayer::new().stale_if_error(secs(60)), fields);
         origin.get(&[]).await;

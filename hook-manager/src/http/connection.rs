@@ -1,13 +1,17 @@
-use std::io;
+use std::{io, time::Duration};
 
 use bytes::{Buf, Bytes};
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
-use tokio::{net::TcpStream, task::AbortHandle};
+use tokio::{net::TcpStream, task::AbortHandle, time::timeout};
 
 use crate::error::HookError;
+
+/// How long a connection may take to be ready for a request. It is so at once, unless its last one was
+/// answered before all of it was read, and still is not.
+const MOMENT: Duration = Duration::from_millis(100);
 
 /// One HTTP/1.1 connection. Dropped, it is closed, whatever it was in the middle of.
 #[derive(Debug)]
@@ -64,8 +68,14 @@ impl Connection {
         message: Request<Full<Bytes>>,
         limit: usize,
     ) -> Result<Reply, SendError> {
-        if let Err(err) = self.sender.ready().await {
-            return Err(SendError::NotSent(Box::new(message), failed(&err)));
+        let not_ready = match timeout(MOMENT, self.sender.ready()).await {
+            Ok(ready) => ready.err().map(|err| failed(&err)),
+            Err(_) => Some(HookError::Failed(
+                "the connection is still writing an event".into(),
+            )),
+        };
+        if let Some(err) = not_ready {
+            return Err(SendError::NotSent(Box::new(message), err));
         }
         let response = match self.sender.try_send_request(message).await {
             Ok(response) => response,

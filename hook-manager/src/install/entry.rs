@@ -9,13 +9,17 @@ use crate::{
     source::json::{Node, Tree},
 };
 
-/// The command's own defaults, in seconds and in hooks.
-const DEADLINE: u64 = 15;
-const AT_ONCE: usize = 5;
 /// The longest that the command takes for a deadline, in seconds.
 const LONGEST: u64 = 86_400;
 /// What the command may take besides: to start, and to end what is out of time.
 const MARGIN: u64 = 5;
+
+/// What the command works with where the entry says nothing else.
+pub(super) struct Figures {
+    pub(super) deadline: Duration,
+    /// `None`: the project has figures of its own, and means the one for this.
+    pub(super) at_once: Option<usize>,
+}
 
 /// What was moved of one event.
 pub(super) struct Moved<'a> {
@@ -29,18 +33,19 @@ impl Moved<'_> {
     }
 
     /// The group with the entry in it.
-    pub(super) fn entry(&self, program: &str) -> Node {
+    pub(super) fn entry(&self, program: &str, figures: &Figures) -> Node {
         let longest = self
             .handlers()
             .map(|one| seconds(self.event, one))
             .fold(0.0, f64::max);
-        let deadline = (longest.min(LONGEST as f64).ceil() as u64).max(DEADLINE);
+        let usual = figures.deadline.as_secs_f64().ceil() as u64;
+        let deadline = (longest.min(LONGEST as f64).ceil() as u64).max(usual);
         let mut command = format!("{} run {}", word(program), self.event);
-        if deadline > DEADLINE {
+        if deadline > usual {
             command.push_str(&format!(" --deadline {deadline}"));
         }
         let count = self.handlers().count();
-        if count > AT_ONCE {
+        if figures.at_once.is_some_and(|at_once| count > at_once) {
             // The host would have started all of them at once.
             command.push_str(&format!(" --max-concurrent-hooks {}", count.min(1_000)));
         }

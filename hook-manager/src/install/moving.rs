@@ -5,11 +5,12 @@ use std::{collections::HashMap, fs, path::Path};
 use super::{
     Plan, Refused, Routing,
     change::{Change, content},
-    entry::{Moved, field, handlers},
+    entry::{Figures, Moved, field, handlers},
     file::{self, SettingsFile, digest, node, object, text},
     print::print,
 };
 use crate::{
+    config::{self, Config},
     event::{HandlerKind, HookEvent},
     hook::{Handler, Shell},
     source::{
@@ -62,6 +63,7 @@ pub(super) fn install(routing: &Routing) -> Result<Plan, Refused> {
         plan.notes.insert(0, "no hook can be moved: nothing to do".into());
         return Ok(plan);
     }
+    let figures = figures(project)?;
     let entries: HashMap<HookEvent, (String, Node)> = events
         .into_iter()
         .map(|event| {
@@ -78,7 +80,7 @@ pub(super) fn install(routing: &Routing) -> Result<Plan, Refused> {
                 event: &event,
                 groups,
             };
-            let entry = entry.entry(&routing.program);
+            let entry = entry.entry(&routing.program, &figures);
             (event, (owner, entry))
         })
         .collect();
@@ -184,6 +186,20 @@ fn usable(project: &Path) -> Result<(), Refused> {
         Some(problem) => Err(Refused::new(format!("{problem}; mend or remove it first"))),
         None => Ok(()),
     }
+}
+
+/// What the command works with where the entry says nothing else.
+fn figures(project: &Path) -> Result<Figures, Refused> {
+    let mut config = Config::default();
+    let path = project.join(".claude/hook-manager.toml");
+    let are_said = path.symlink_metadata().is_ok();
+    if are_said {
+        config::read_file(&mut config, &path).map_err(|err| Refused::new(err.to_string()))?;
+    }
+    Ok(Figures {
+        deadline: config.deadline,
+        at_once: (!are_said).then_some(config.max_concurrent_hooks),
+    })
 }
 
 fn moved_events(sides: &[(SettingsFile, Side)]) -> Vec<HookEvent> {

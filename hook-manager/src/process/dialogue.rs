@@ -71,10 +71,14 @@ impl fmt::Debug for Dialogue {
 }
 
 impl Dialogue {
-    /// Starts the program.
-    pub(crate) async fn start(command: &Command, grace: Duration) -> io::Result<Self> {
+    /// Starts the program. `keep` is dropped when nobody of its group is alive any more.
+    pub(crate) async fn start<K: Send + 'static>(
+        command: &Command,
+        grace: Duration,
+        keep: K,
+    ) -> io::Result<Self> {
         // From here on every way out leads through `Group::drop`.
-        let (group, mut pipes) = Group::start(command, grace, ()).await?;
+        let (group, mut pipes) = Group::start(command, grace, keep).await?;
         let exit = Exit::of(group.leader())?;
         Ok(Self {
             stdin: pipes.stdin()?,

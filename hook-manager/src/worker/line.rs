@@ -15,18 +15,21 @@ const ID: &str = "hookRequestId";
 /// The event as one line, numbered.
 pub(super) fn request(req: &HookRequest, id: u64) -> Vec<u8> {
     let bytes = req.bytes();
-    let start = bytes.iter().position(|byte| *byte == b'{').map_or(0, |at| at + 1);
-    let rest = &bytes[start..];
-    let is_empty = rest.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'}');
-    let comma = if is_empty { "" } else { "," };
-    let mut line = format!("{{\"{ID}\":{id}{comma}").into_bytes();
-    line.reserve(rest.len() + 1);
+    // Behind everything else: should the event have such a field already, the last one counts.
+    let end = bytes
+        .iter()
+        .rposition(|byte| *byte == b'}')
+        .unwrap_or(bytes.len());
+    let before = bytes[..end].trim_ascii_end();
+    let comma = if before.ends_with(b"{") { "" } else { "," };
+    let number = format!("{comma}\"{ID}\":{id}}}\n");
+    let mut line = Vec::with_capacity(before.len() + number.len());
     // JSON has no line break inside a string: any that is there stands between two words.
-    line.extend(rest.iter().map(|byte| match byte {
+    line.extend(before.iter().map(|byte| match byte {
         b'\n' | b'\r' => b' ',
         byte => *byte,
     }));
-    line.push(b'\n');
+    line.extend_from_slice(number.as_bytes());
     line
 }
 
@@ -67,10 +70,14 @@ mod tests {
     fn an_event_is_one_line_and_says_the_same() {
         for (text, line) in [
             ("{}", r#"{"hookRequestId":7}"#),
-            (" {\r\n } ", "{\"hookRequestId\":7   } "),
+            (" {\r\n } ", " {\"hookRequestId\":7}"),
             (
-                "{\n  \"a\": \"x\\ny\"\n}\n",
-                "{\"hookRequestId\":7,   \"a\": \"x\\ny\" } ",
+                "{\n  \"a\": \"x\\ny{}\"\n}\n",
+                "{   \"a\": \"x\\ny{}\",\"hookRequestId\":7}",
+            ),
+            (
+                "{\"a\": {}, \"hookRequestId\": 1}",
+                "{\"a\": {}, \"hookRequestId\": 1,\"hookRequestId\":7}",
             ),
         ] {
             let req = HookRequest::parse(HookEvent::Stop, text).unwrap();

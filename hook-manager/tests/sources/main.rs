@@ -15,6 +15,7 @@ mod broken;
 mod directories;
 mod events;
 mod handlers;
+mod mutated;
 mod several;
 mod told;
 

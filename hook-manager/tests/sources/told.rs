@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn what_the_host_would_not_do_is_said_and_nothing_is_dropped_in_silence() {
-    use Severity::{Ignored, Warning};
+    use Severity::{Error, Ignored, Warning};
     let handler = |extra: Value| {
         let mut handler = json!({ "type": "command", "command": "x.sh" });
         handler
@@ -36,7 +36,7 @@ fn what_the_host_would_not_do_is_said_and_nothing_is_dropped_in_silence() {
         ),
         (
             group("PreToolsUse", "", handler(plain.clone())),
-            Warning,
+            Error,
             "expected `PreToolUse`?",
             1,
         ),
@@ -154,13 +154,13 @@ fn what_the_host_would_not_do_is_said_and_nothing_is_dropped_in_silence() {
         ),
         (
             json!({ "Hooks": { "Stop": [] } }),
-            Warning,
+            Error,
             "Hooks is not looked into, expected `hooks`?",
             0,
         ),
         (
             json!({ "Stop": [] }),
-            Warning,
+            Error,
             "Stop is not looked into, expected events inside `hooks`",
             0,
         ),

@@ -16,6 +16,7 @@ use serde_json::json;
 mod support;
 
 mod hostile;
+mod limits;
 mod staying;
 
 use support::Project;

@@ -6,7 +6,7 @@ use std::{
 use crate::histogram::{BUCKETS, bucket, upper_edge};
 
 use super::{
-    Anomaly, BaselineShift, Change, Direction, Ending, Exemplar, Level, Limit, Severity, Signal,
+    Anomaly, BaselineShift, Change, Direction, EndedBy, Exemplar, Level, Limit, Severity, Signal,
     errors::{Errors, Share},
     latency::{ENOUGH, Judged, Latency, SILENCE, Step, is_past},
     weights::{self, Weights},
@@ -171,15 +171,15 @@ impl Detector {
             Step::GoesOn => self.go_on(signal, self.seen(), changes),
             Step::Recovered | Step::Silent => {
                 let why = if step == Step::Silent {
-                    Ending::Silent
+                    EndedBy::Silent
                 } else {
-                    Ending::Recovered
+                    EndedBy::Recovered
                 };
                 self.end(signal, why, last, changes);
             }
             Step::Accepted => {
                 let new = self.usual();
-                if let Some(anomaly) = self.end(signal, Ending::Accepted, new, changes) {
+                if let Some(anomaly) = self.end(signal, EndedBy::Accepted, new, changes) {
                     let shift = BaselineShift {
                         signal,
                         direction: anomaly.direction,
@@ -239,7 +239,7 @@ impl Detector {
     fn end(
         &mut self,
         signal: Signal,
-        why: Ending,
+        why: EndedBy,
         seen: Level,
         changes: &mut Vec<Change>,
     ) -> Option<Anomaly> {
@@ -266,7 +266,7 @@ impl Detector {
         let Some(limit) = self.limit else {
             // It was taken away.
             if let Some(anomaly) = active {
-                self.end(Signal::Limit, Ending::Recovered, anomaly.seen, changes);
+                self.end(Signal::Limit, EndedBy::Recovered, anomaly.seen, changes);
             }
             return;
         };
@@ -274,7 +274,7 @@ impl Detector {
             let silent = self.judged.is_some_and(|judged| is_past(now, judged, SILENCE));
             if let (Some(anomaly), true) = (active, silent) {
                 self.against = 0;
-                self.end(Signal::Limit, Ending::Silent, anomaly.seen, changes);
+                self.end(Signal::Limit, EndedBy::Silent, anomaly.seen, changes);
             }
             return;
         };
@@ -297,7 +297,7 @@ impl Detector {
             }
             Some(_) if self.against >= limit.ticks => {
                 self.against = 0;
-                self.end(Signal::Limit, Ending::Recovered, seen, changes);
+                self.end(Signal::Limit, EndedBy::Recovered, seen, changes);
             }
             Some(_) if is_over => self.go_on(Signal::Limit, seen, changes),
             _ => {}

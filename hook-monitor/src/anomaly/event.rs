@@ -29,7 +29,7 @@ pub enum Change {
         /// As it was at last.
         anomaly: Anomaly,
         /// Why it is over.
-        why: Ending,
+        why: EndedBy,
     },
     /// What was an anomaly lasted, and is what is usual from now on.
     BaselineShift(BaselineShift),
@@ -90,7 +90,7 @@ pub enum Severity {
 /// Why an anomaly is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Ending {
+pub enum EndedBy {
     /// Things are as before.
     Recovered,
     /// It lasted, and is the new baseline; a [`BaselineShift`] follows.

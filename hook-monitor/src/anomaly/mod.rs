@@ -50,7 +50,7 @@ mod weights;
 
 pub use detector::Totals;
 pub use event::{
-    Anomaly, AnomalyEvent, BaselineShift, Change, Direction, Ending, Exemplar, Level, Limit, Outlier,
+    Anomaly, AnomalyEvent, BaselineShift, Change, Direction, EndedBy, Exemplar, Level, Limit, Outlier,
     Severity, Signal,
 };
 pub use target::{AnomalyTarget, Observed, TargetState};

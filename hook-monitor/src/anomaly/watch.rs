@@ -1,5 +1,4 @@
 use std::{
-    collections::BTreeSet,
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -13,14 +12,12 @@ use std::{
 
 use tokio::sync::broadcast;
 
-use crate::{Gather, Source, Status};
+use crate::{Gather, Source, Status, label::label};
 
 use super::{AnomalyEvent, AnomalyEvents, AnomalyTarget, AnomalyTask, Direction, Observed, Signal};
 
 /// The targets a watch may have.
 const TARGETS: usize = 1_000;
-/// The names that may ever be labels in one process.
-const LABELS: usize = 4_000;
 /// Events a subscriber may be behind before it loses some.
 const KEPT: usize = 256;
 
@@ -183,22 +180,6 @@ impl Drop for Turn<'_> {
     fn drop(&mut self) {
         self.0.store(false, Release);
     }
-}
-
-/// The name as a label, which is `'static`: each name is kept once, for good. When there are thousands, or a name is longer than
-/// any name, it is `other`.
-fn label(name: &str) -> &'static str {
-    static LABELS_USED: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
-    let mut used = LABELS_USED.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(label) = used.get(name) {
-        return label;
-    }
-    if used.len() >= LABELS || name.len() > 256 {
-        return "other";
-    }
-    let label: &'static str = Box::leak(name.into());
-    used.insert(label);
-    label
 }
 
 impl Source for AnomalyWatch {

@@ -84,14 +84,15 @@ impl Weights {
         let rank = self.total * q.clamp(0.0, 1.0);
         // What floats lose in adding must not move a quantile past the last bucket.
         let rank = rank - rank * 1e-12;
-        let mut seen = 0.0;
-        for (bucket, mass) in self.filled() {
-            seen += mass;
-            if seen >= rank {
-                return bucket;
-            }
+        if self.low > self.high {
+            return 0;
         }
-        if self.low <= self.high { self.high } else { 0 }
+        let (mut bucket, mut seen) = (self.low, self.mass[self.low]);
+        while seen < rank && bucket < self.high {
+            bucket += 1;
+            seen += self.mass[bucket];
+        }
+        bucket
     }
 
     /// The upper edge of the bucket in which the share `q` is reached, in nanoseconds; 0 when there is none.

@@ -229,14 +229,19 @@ impl Verdict {
     }
 
     fn with(status: Status, output: impl Display) -> Self {
-        let mut short = Short(String::new());
-        // An error says that there was no more room, or that there is no text to be had.
-        let _ = write!(short, "{output}");
         Self {
             status,
-            output: Some(short.0),
+            output: Some(short(output)),
         }
     }
+}
+
+/// The first [`MAX_OUTPUT`] bytes of a text, on one line.
+pub(super) fn short(text: impl Display) -> String {
+    let mut short = Short(String::new());
+    // An error says that there was no more room, or that there is no text to be had.
+    let _ = write!(short, "{text}");
+    short.0
 }
 
 /// Takes the first [`MAX_OUTPUT`] bytes, so that an error of megabytes is never held as a whole.

@@ -2,6 +2,7 @@ use std::{
     convert::Infallible,
     fmt,
     future::{Ready, ready},
+    net::Ipv6Addr,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     task::{Context, Poll},
@@ -74,9 +75,15 @@ impl Endpoints {
         }
     }
 
-    /// Answers requests for this host, too. No port: any will do.
+    /// Answers requests for this host, too. No port: any will do. An IPv6 address may have its
+    /// brackets or not.
     pub fn host(self, host: impl Into<String>) -> Self {
-        self.with(|config| config.hosts.get_or_insert_default().push(host.into()))
+        let host = host.into();
+        let host = match host.parse::<Ipv6Addr>() {
+            Ok(_) => format!("[{host}]"),
+            Err(_) => host,
+        };
+        self.with(|config| config.hosts.get_or_insert_default().push(host))
     }
 
     /// Answers requests for any host.

@@ -15,12 +15,13 @@ use tokio::{
 };
 
 use super::{
-    Changes, Check, FailureReason, Report, RuntimeLag,
+    About, Changes, Check, FailureReason, Report, RuntimeLag,
     entry::Entry,
+    lag::BEAT,
     publish::{Board, Published},
     runner,
 };
-use crate::{Clock, Gather, Source, Status};
+use crate::{Clock, Gather, Source, Status, label::label};
 
 /// The health of a process: checks that run in the background, and what is known of them.
 ///
@@ -55,7 +56,7 @@ pub(super) struct Shared {
     pub(super) slots: Arc<Semaphore>,
     pub(super) lag: RuntimeLag,
     runtime: Handle,
-    /// Every task holds a receiver, so it is closed when all have ended.
+    /// Every check's task holds a receiver, so it is closed when all have ended.
     present: watch::Sender<()>,
     /// `STARTING`, `STARTED` or `DRAINING`; publishes nothing else: relaxed.
     phase: AtomicU8,
@@ -95,7 +96,9 @@ impl Health {
     #[allow(clippy::new_without_default, reason = "it spawns a task, and may panic")]
     pub fn new() -> Self {
         let runtime = Handle::current();
-        let (present, receiver) = watch::channel(());
+        // Here, so that a runtime without timers panics here and not in a task, unseen.
+        let beats = tokio::time::interval(BEAT);
+        let (present, _) = watch::channel(());
         let shared = Arc::new(Shared {
             board: Board::new(),
             slots: Arc::new(Semaphore::new(CONCURRENCY)),
@@ -104,7 +107,7 @@ impl Health {
             present,
             phase: AtomicU8::new(STARTING),
         });
-        let beat = shared.runtime.spawn(runner::beat(Arc::clone(&shared), receiver));
+        let beat = shared.runtime.spawn(runner::beat(Arc::clone(&shared), beats));
         let alive = Alive {
             shared: Arc::clone(&shared),
             beat: beat.abort_handle(),
@@ -211,14 +214,15 @@ impl Health {
     }
 
     /// Stops all checks and waits until they have ended, for 5 s at most. `false` if some have not:
-    /// a check that blocks its thread cannot be stopped.
+    /// a check that blocks its thread cannot be stopped. The runtime's lag is measured on, so that
+    /// `/livez` does not end a process that is still draining.
     ///
     /// # Cancellation
     ///
     /// The checks have been told to stop at the first poll.
     pub async fn shutdown(&self) -> bool {
         self.begin_shutdown();
-        self._alive.stop();
+        self.shared.stop();
         tokio::time::timeout(SHUTDOWN, self.shared.present.closed())
             .await
             .is_ok()
@@ -243,6 +247,11 @@ impl Health {
             && published.report.status != Status::Unhealthy
     }
 
+    /// What the process is, for `application/health+json`: shown with the details.
+    pub fn describe(&self, about: About) {
+        self.shared.board.change(|inner| inner.about = about);
+    }
+
     /// Told of every change of a status from now on.
     pub fn subscribe(&self) -> Changes {
         self.shared.board.subscribe()
@@ -258,10 +267,9 @@ impl Health {
     }
 }
 
-impl Alive {
+impl Shared {
     fn stop(&self) {
-        self.beat.abort();
-        for task in self.shared.board.close() {
+        for task in self.board.close() {
             task.abort();
         }
     }
@@ -269,7 +277,9 @@ impl Alive {
 
 impl Drop for Alive {
     fn drop(&mut self) {
-        self.stop();
+        self.beat.abort();
+        self.shared.lag.end();
+        self.shared.stop();
     }
 }
 
@@ -278,7 +288,9 @@ fn is_valid_name(name: &str) -> bool {
     (1..=64).contains(&name.len()) && name.bytes().all(allowed)
 }
 
-/// The process as a whole. Its checks cannot be labels, for their names are not fixed.
+/// `hook_health_status{component,status}` of the process as a whole and of each check, 1 for the status it has and 0 for the
+/// others; `hook_health_check_duration_seconds{check}`, how long the latest run took (0 before there was one);
+/// `hook_health_check_failures_total{reason}` and `hook_runtime_lag_seconds`.
 impl Source for Health {
     fn layer(&self) -> &'static str {
         "health"
@@ -293,14 +305,21 @@ impl Source for Health {
     }
 
     fn read(&self, into: &mut dyn Gather) {
-        let status = Health::status(self);
-        for (of, name) in [
-            (Status::Healthy, "healthy"),
-            (Status::Degraded, "degraded"),
-            (Status::Unhealthy, "unhealthy"),
-        ] {
-            let is_on = if of == status { 1.0 } else { 0.0 };
-            into.gauge("hook_health_status", &[("status", name)], is_on);
+        const ALL: [Status; 3] = [Status::Healthy, Status::Degraded, Status::Unhealthy];
+        let report = self.report();
+        let is_on = |of, status| if of == status { 1.0 } else { 0.0 };
+        for of in ALL {
+            let labels = &[("status", of.as_str())];
+            into.gauge("hook_health_status", labels, is_on(of, report.status));
+        }
+        for check in &report.checks {
+            let name = label(&check.name);
+            for of in ALL {
+                let labels = &[("component", name), ("status", of.as_str())];
+                into.gauge("hook_health_status", labels, is_on(of, check.status));
+            }
+            let took = check.took.unwrap_or_default().as_secs_f64();
+            into.gauge("hook_health_check_duration_seconds", &[("check", name)], took);
         }
         let failures = self.shared.board.lock().failures;
         for reason in [FailureReason::Error, FailureReason::Timeout, FailureReason::Panic] {

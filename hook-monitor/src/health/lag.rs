@@ -32,12 +32,18 @@ impl RuntimeLag {
 
     pub(super) fn beat(&self) {
         let now = self.0.base.elapsed().as_micros();
-        self.0
-            .last
-            .store(u64::try_from(now).unwrap_or(u64::MAX), Ordering::Relaxed);
+        let now = u64::try_from(now).unwrap_or(u64::MAX);
+        // Never back: a beat may be under way on another thread when `end` is called.
+        self.0.last.fetch_max(now, Ordering::Relaxed);
     }
 
-    /// How long the runtime has kept a ready task waiting; zero when it is in time.
+    /// Nobody beats any more, which says nothing about the runtime.
+    pub(super) fn end(&self) {
+        self.0.last.store(u64::MAX, Ordering::Relaxed);
+    }
+
+    /// How long the runtime has kept a ready task waiting; zero when it is in time, and when the last
+    /// handle of the engine is gone.
     pub fn lag(&self) -> Duration {
         let last = Duration::from_micros(self.0.last.load(Ordering::Relaxed));
         self.0.base.elapsed().saturating_sub(last).saturating_sub(BEAT)

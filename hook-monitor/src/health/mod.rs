@@ -31,4 +31,4 @@ pub use engine::{Health, InvalidCheck, MAX_CHECKS};
 pub use lag::RuntimeLag;
 pub use probe::LiveServer;
 pub use publish::{Change, Changes};
-pub use report::{CheckReport, FailureReason, Format, Report};
+pub use report::{About, CheckReport, FailureReason, Format, Report};

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use tokio::sync::broadcast::{self, error::RecvError};
 
 use super::{
-    Format, Report,
+    About, Format, Report,
     entry::{Entry, Ran},
     render,
 };
@@ -25,6 +25,7 @@ pub(super) struct Inner {
     pub(super) checks: BTreeMap<Arc<str>, Entry>,
     pub(super) closed: bool,
     pub(super) next_id: u64,
+    pub(super) about: About,
     pub(super) failures: [u64; 3],
     status: Status,
     outbox: VecDeque<Change>,
@@ -94,7 +95,7 @@ impl Published {
         &self.bodies[format as usize * 2 + usize::from(verbose)]
     }
 
-    fn new(checks: &BTreeMap<Arc<str>, Entry>, now: Instant) -> Self {
+    fn new(checks: &BTreeMap<Arc<str>, Entry>, about: &About, now: Instant) -> Self {
         let reports: Vec<_> = checks
             .iter()
             .map(|(name, entry)| entry.report(name, now))
@@ -110,10 +111,10 @@ impl Published {
                 .any(|entry| entry.is_required() && entry.is_pending()),
             expires: checks.values().map(|entry| entry.expires(now)).min(),
             bodies: [
-                render::report(&report, Format::Json, false),
-                render::report(&report, Format::Json, true),
-                render::report(&report, Format::HealthJson, false),
-                render::report(&report, Format::HealthJson, true),
+                render::report(&report, about, Format::Json, false),
+                render::report(&report, about, Format::Json, true),
+                render::report(&report, about, Format::HealthJson, false),
+                render::report(&report, about, Format::HealthJson, true),
             ],
             report: Arc::new(report),
         }
@@ -123,12 +124,13 @@ impl Published {
 impl Board {
     pub(super) fn new() -> Self {
         let checks = BTreeMap::new();
-        let published = Published::new(&checks, Clock::tokio().now());
+        let published = Published::new(&checks, &About::default(), Clock::tokio().now());
         Self {
             inner: Mutex::new(Inner {
                 checks,
                 closed: false,
                 next_id: 0,
+                about: About::default(),
                 failures: [0; 3],
                 status: Status::Healthy,
                 outbox: VecDeque::new(),
@@ -203,7 +205,7 @@ impl Board {
     pub(super) fn change<T>(&self, with: impl FnOnce(&mut Inner) -> T) -> T {
         let mut inner = self.lock();
         let result = with(&mut inner);
-        let published = Arc::new(Published::new(&inner.checks, Clock::tokio().now()));
+        let published = Arc::new(Published::new(&inner.checks, &inner.about, Clock::tokio().now()));
         inner.note(&published.report);
         *self.published.write().unwrap_or_else(PoisonError::into_inner) = published;
         drop(inner);

@@ -3,12 +3,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
-use super::{CheckReport, Format, Report};
+use super::{About, CheckReport, Format, Report};
 use crate::Status;
 
 // `Map` is a `BTreeMap`: keys come out sorted, so that two reports can be compared line by line.
 
-pub(super) fn report(report: &Report, format: Format, verbose: bool) -> Bytes {
+pub(super) fn report(report: &Report, about: &About, format: Format, verbose: bool) -> Bytes {
     let checks: Map<String, Value> = report
         .checks
         .iter()
@@ -20,7 +20,7 @@ pub(super) fn report(report: &Report, format: Format, verbose: bool) -> Bytes {
             (check.name.to_string(), entry)
         })
         .collect();
-    let body = match format {
+    let mut body = match format {
         Format::Json => json!({
             "status": status(report.status),
             "timestamp": timestamp(report.timestamp),
@@ -28,6 +28,11 @@ pub(super) fn report(report: &Report, format: Format, verbose: bool) -> Bytes {
         }),
         Format::HealthJson => json!({ "status": pass(report.status), "checks": checks }),
     };
+    if verbose && format == Format::HealthJson {
+        for (key, value) in &about.fields {
+            body[*key] = value.as_str().into();
+        }
+    }
     Bytes::from(body.to_string())
 }
 

@@ -1,8 +1,11 @@
 use std::{
+    collections::BTreeMap,
+    fmt::Display,
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
+use super::check::short;
 use crate::Status;
 
 /// What is known of a process and of everything that is checked.
@@ -15,6 +18,46 @@ pub struct Report {
     pub timestamp: SystemTime,
     /// Every check, by name.
     pub checks: Vec<CheckReport>,
+}
+
+/// What a process is, in the words of `application/health+json`.
+///
+/// Shown only to those who may see details: a version tells an attacker what to look up.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct About {
+    pub(super) fields: BTreeMap<&'static str, String>,
+}
+
+impl About {
+    /// Nothing yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// `version`: that of the interface.
+    pub fn version(self, version: impl Display) -> Self {
+        self.with("version", version)
+    }
+
+    /// `releaseId`: that of the implementation.
+    pub fn release_id(self, release: impl Display) -> Self {
+        self.with("releaseId", release)
+    }
+
+    /// `serviceId`: which of the replicas this is.
+    pub fn service_id(self, id: impl Display) -> Self {
+        self.with("serviceId", id)
+    }
+
+    /// `description`, for people.
+    pub fn description(self, description: impl Display) -> Self {
+        self.with("description", description)
+    }
+
+    fn with(mut self, key: &'static str, value: impl Display) -> Self {
+        self.fields.insert(key, short(value));
+        self
+    }
 }
 
 /// What is known of one check.

@@ -8,10 +8,10 @@ use std::{
 use tokio::{
     sync::watch,
     task::{JoinError, JoinHandle},
-    time::{Instant, MissedTickBehavior},
+    time::{Instant, Interval, MissedTickBehavior},
 };
 
-use super::{Check, FailureReason, Verdict, engine::Shared, entry::Ran, lag::BEAT};
+use super::{Check, FailureReason, Verdict, engine::Shared, entry::Ran};
 use crate::Status;
 
 /// Runs one check for ever, until it is aborted. `present` tells that it has not ended.
@@ -58,8 +58,7 @@ pub(super) async fn check(
 }
 
 /// Beats, and looks for results that have become too old.
-pub(super) async fn beat(shared: Arc<Shared>, _present: watch::Receiver<()>) {
-    let mut beats = tokio::time::interval(BEAT);
+pub(super) async fn beat(shared: Arc<Shared>, mut beats: Interval) {
     beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         beats.tick().await;

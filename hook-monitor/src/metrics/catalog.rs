@@ -107,6 +107,12 @@ pub static CATALOG: &[Family] = &[
         "hook_retry_calls_total",
         "Calls that ended, with or without a retry, well or not.",
     ),
+    of(
+        Kind::Histogram,
+        "hook_retry_attempts",
+        Unit::Count,
+        "How many attempts a call took; nine or more are nine.",
+    ),
     count(
         "hook_retry_attempts_total",
         "Attempts: one for each call, and the retries.",
@@ -153,9 +159,17 @@ pub static CATALOG: &[Family] = &[
         "hook_health_status",
         "1 for the state a component is in, 0 for all others.",
     ),
-    times(
+    of(
+        Kind::Gauge,
         "hook_health_check_duration_seconds",
-        "How long health checks took.",
+        Unit::Seconds,
+        "How long the latest run of a check took; 0 before there was one.",
+    ),
+    of(
+        Kind::Gauge,
+        "hook_runtime_lag_seconds",
+        Unit::Seconds,
+        "How late the runtime is.",
     ),
     count(
         "hook_health_check_failures_total",
@@ -170,7 +184,20 @@ pub static CATALOG: &[Family] = &[
         "hook_baseline_shifts_total",
         "Times that something new became the ordinary.",
     ),
-    gauge("hook_baseline_seconds", "What is ordinary, by quantile."),
+    count(
+        "hook_anomaly_outliers_total",
+        "Single calls that were far slower than is ordinary.",
+    ),
+    of(
+        Kind::Gauge,
+        "hook_baseline_seconds",
+        Unit::Seconds,
+        "What is ordinary, by quantile.",
+    ),
+    gauge(
+        "hook_baseline_day_ratio",
+        "What is ordinary now by what was ordinary over the last day.",
+    ),
     count(
         OVERFLOW,
         "Label sets and sources beyond the limits: folded into `other`, or refused.",
@@ -179,7 +206,13 @@ pub static CATALOG: &[Family] = &[
         INVALID,
         "Samples and series that make no sense, dropped or cut, by reason.",
     ),
-    total_seconds("process_cpu_seconds_total", "Seconds of processor time."),
+    // A counter by its nature; the counters of the facade are whole, and a tenth of a second matters here.
+    of(
+        Kind::Gauge,
+        "process_cpu_seconds_total",
+        Unit::Seconds,
+        "Seconds of processor time.",
+    ),
     of(
         Kind::Gauge,
         "process_resident_memory_bytes",

@@ -9,12 +9,14 @@ use super::{
 use crate::{Gather, HistogramSnapshot, Label};
 
 /// Label sets one source may have for one metric. The rest is folded into `other`.
-const LABEL_SETS: usize = 64;
+const LABEL_SETS: usize = 256;
 /// Series one source may have.
 const SERIES: usize = 1_024;
 /// Samples of one histogram that are passed on at once: a recorder keeps each of them for a while. What is left over
 /// is passed on next time.
 const SAMPLES: u64 = 1_000_000;
+/// Values one distribution may have.
+const VALUES: usize = 64;
 const OTHER: &str = "other";
 
 static METADATA: Metadata<'static> = Metadata::new("hook_monitor", Level::INFO, Some("hook_monitor"));
@@ -55,13 +57,25 @@ struct Told {
     handle: Handle,
     /// Whether it stands for all label sets that there was no room for.
     is_other: bool,
+    /// What told this is gone. Another may begin anew, where it goes back, or be the same again.
+    is_left: bool,
 }
 
 enum Handle {
-    Counter(Counter, u64),
+    /// With what those before it have counted that had its name, what it has, and what the sum for `other` is so far.
+    Counter(Counter, Count),
     Gauge(Gauge, f64),
     /// With what was passed on so far, and what is to be.
     Histogram(Histogram, Box<HistogramSnapshot>, Box<HistogramSnapshot>),
+    /// The same, by value.
+    Distribution(Histogram, Vec<(f64, u64)>, Vec<(f64, u64)>),
+}
+
+#[derive(Clone, Copy, Default)]
+struct Count {
+    before: u64,
+    now: u64,
+    sum: u64,
 }
 
 /// Passes the figures of one source on to a recorder.
@@ -105,6 +119,17 @@ impl<'a> Feed<'a> {
     /// The series of that name and labels, or the one that stands for it.
     #[inline]
     fn find(&mut self, kind: Kind, name: &'static str, labels: &[Label]) -> Option<&mut Told> {
+        self.find_as(kind, false, name, labels)
+    }
+
+    #[inline]
+    fn find_as(
+        &mut self,
+        kind: Kind,
+        by_value: bool,
+        name: &'static str,
+        labels: &[Label],
+    ) -> Option<&mut Told> {
         let is_it = |told: &Told| is_same(told.name, name) && told.labels == labels;
         let place = match self.series.told.get(self.series.next) {
             Some(told) if is_it(told) => Some(self.series.next),
@@ -112,11 +137,11 @@ impl<'a> Feed<'a> {
         };
         let place = match place {
             Some(place) => place,
-            None => self.add(kind, name, labels)?,
+            None => self.add(kind, by_value, name, labels)?,
         };
         self.series.next = place + 1;
         let told = &mut self.series.told[place];
-        if told.handle.kind() != kind {
+        if told.handle.kind() != kind || matches!(told.handle, Handle::Distribution(..)) != by_value {
             self.mishaps.count(Nonsense::Kind, 1);
             return None;
         }
@@ -125,7 +150,7 @@ impl<'a> Feed<'a> {
     }
 
     #[cold]
-    fn add(&mut self, kind: Kind, name: &'static str, labels: &[Label]) -> Option<usize> {
+    fn add(&mut self, kind: Kind, by_value: bool, name: &'static str, labels: &[Label]) -> Option<usize> {
         let of_name = self.series.told.iter().filter(|told| told.name == name).count();
         if of_name >= LABEL_SETS {
             self.mishaps.overflow += 1;
@@ -135,15 +160,21 @@ impl<'a> Feed<'a> {
                 Some(place) => place,
                 // Other keys than before: one more set of those, and no further.
                 None if of_name >= 2 * LABEL_SETS => return None,
-                None => self.register(kind, name, &labels)?,
+                None => self.register(kind, by_value, name, &labels)?,
             };
             self.series.told[place].is_other = true;
             return Some(place);
         }
-        self.register(kind, name, labels)
+        self.register(kind, by_value, name, labels)
     }
 
-    fn register(&mut self, kind: Kind, name: &'static str, labels: &[Label]) -> Option<usize> {
+    fn register(
+        &mut self,
+        kind: Kind,
+        by_value: bool,
+        name: &'static str,
+        labels: &[Label],
+    ) -> Option<usize> {
         let refused = if self.series.told.len() >= SERIES {
             Some(Nonsense::TooMany)
         } else if let Err(why) = rules::check(name, labels) {
@@ -170,8 +201,14 @@ impl<'a> Feed<'a> {
         let key = Key::from_parts(name, all);
         let nothing = || Box::new(HistogramSnapshot::empty());
         let handle = match kind {
-            Kind::Counter => Handle::Counter(self.recorder.register_counter(&key, &METADATA), 0),
+            Kind::Counter => {
+                Handle::Counter(self.recorder.register_counter(&key, &METADATA), Count::default())
+            }
             Kind::Gauge => Handle::Gauge(self.recorder.register_gauge(&key, &METADATA), 0.0),
+            Kind::Histogram if by_value => {
+                let histogram = self.recorder.register_histogram(&key, &METADATA);
+                Handle::Distribution(histogram, Vec::new(), Vec::new())
+            }
             Kind::Histogram => {
                 let histogram = self.recorder.register_histogram(&key, &METADATA);
                 Handle::Histogram(histogram, nothing(), nothing())
@@ -182,6 +219,7 @@ impl<'a> Feed<'a> {
             labels: labels.to_vec(),
             handle,
             is_other: false,
+            is_left: false,
         });
         Some(self.series.told.len() - 1)
     }
@@ -195,12 +233,22 @@ impl<'a> Feed<'a> {
             if !told.is_other {
                 continue;
             }
+            let is_left = &mut told.is_left;
             match &mut told.handle {
-                Handle::Counter(counter, sum) => counter.absolute(std::mem::take(sum)),
+                Handle::Counter(counter, count) => {
+                    let sum = std::mem::take(&mut count.sum);
+                    count.tell(counter, sum, std::mem::take(is_left));
+                }
                 Handle::Gauge(gauge, sum) => gauge.set(std::mem::take(sum)),
                 Handle::Histogram(histogram, told, sum) => {
                     let sum = std::mem::replace(&mut **sum, HistogramSnapshot::empty());
+                    begin_anew(told, &sum, std::mem::take(is_left));
                     pass_on(histogram, told, &sum);
+                }
+                Handle::Distribution(histogram, told, sum) => {
+                    let sum = std::mem::take(sum);
+                    begin_values_anew(told, &sum, std::mem::take(is_left));
+                    pass_on_values(histogram, told, &sum);
                 }
             }
         }
@@ -211,8 +259,10 @@ impl Gather for Feed<'_> {
     fn counter(&mut self, name: &'static str, labels: &[Label], value: u64) {
         if let Some(told) = self.find(Kind::Counter, name, labels) {
             match &mut told.handle {
-                Handle::Counter(_, sum) if told.is_other => *sum = sum.wrapping_add(value),
-                Handle::Counter(counter, _) => counter.absolute(value),
+                Handle::Counter(_, count) if told.is_other => count.sum = count.sum.wrapping_add(value),
+                Handle::Counter(counter, count) => {
+                    count.tell(counter, value, std::mem::take(&mut told.is_left));
+                }
                 _ => {}
             }
         }
@@ -240,11 +290,58 @@ impl Gather for Feed<'_> {
                     let so_far = std::mem::replace(&mut **sum, HistogramSnapshot::empty());
                     **sum = so_far.merged(value);
                 }
-                Handle::Histogram(histogram, told, _) => invalid = pass_on(histogram, told, value),
+                Handle::Histogram(histogram, so_far, _) => {
+                    begin_anew(so_far, value, std::mem::take(&mut told.is_left));
+                    invalid = pass_on(histogram, so_far, value);
+                }
                 _ => {}
             }
         }
         self.mishaps.count(Nonsense::Duration, invalid);
+    }
+
+    fn distribution(&mut self, name: &'static str, labels: &[Label], seen: &[(f64, u64)]) {
+        let mut invalid = 0;
+        if let Some(told) = self.find_as(Kind::Histogram, true, name, labels) {
+            match &mut told.handle {
+                Handle::Distribution(_, _, sum) if told.is_other => invalid = add_values(sum, seen),
+                Handle::Distribution(histogram, so_far, _) => {
+                    begin_values_anew(so_far, seen, std::mem::take(&mut told.is_left));
+                    invalid = pass_on_values(histogram, so_far, seen);
+                }
+                _ => {}
+            }
+        }
+        self.mishaps.count(Nonsense::Value, invalid);
+    }
+}
+
+impl Count {
+    /// A count never goes back, whatever the source says and whichever recorder it is.
+    fn tell(&mut self, counter: &Counter, value: u64, is_left: bool) {
+        if is_left && value < self.now {
+            self.before = self.before.wrapping_add(self.now);
+            self.now = value;
+        }
+        self.now = self.now.max(value);
+        counter.absolute(self.before.wrapping_add(self.now));
+    }
+}
+
+impl Series {
+    pub(super) fn is_new(&self) -> bool {
+        self.told.is_empty()
+    }
+
+    /// The source is gone: what went up and down is at zero from here on. What was counted stays, and another source of
+    /// the same name counts on from there.
+    pub(super) fn retire(&mut self) {
+        for told in &mut self.told {
+            match &mut told.handle {
+                Handle::Gauge(gauge, _) => gauge.set(0.0),
+                Handle::Counter(..) | Handle::Histogram(..) | Handle::Distribution(..) => told.is_left = true,
+            }
+        }
     }
 }
 
@@ -253,7 +350,7 @@ impl Handle {
         match self {
             Self::Counter(..) => Kind::Counter,
             Self::Gauge(..) => Kind::Gauge,
-            Self::Histogram(..) => Kind::Histogram,
+            Self::Histogram(..) | Self::Distribution(..) => Kind::Histogram,
         }
     }
 }
@@ -292,6 +389,61 @@ fn pass_on(histogram: &Histogram, told: &mut HistogramSnapshot, now: &HistogramS
         *told = so_far.merged(&passed).with_invalid(now.invalid());
     }
     invalid
+}
+
+fn begin_anew(told: &mut HistogramSnapshot, now: &HistogramSnapshot, is_left: bool) {
+    if is_left && now.count() < told.count() {
+        *told = HistogramSnapshot::empty();
+    }
+}
+
+fn begin_values_anew(told: &mut Vec<(f64, u64)>, now: &[(f64, u64)], is_left: bool) {
+    let all = |seen: &[(f64, u64)]| seen.iter().fold(0_u64, |sum, (_, n)| sum.wrapping_add(*n));
+    if is_left && all(now) < all(told) {
+        told.clear();
+    }
+}
+
+/// The same for a distribution. A value that is no number, or one too many, is left out and counted.
+fn pass_on_values(histogram: &Histogram, told: &mut Vec<(f64, u64)>, now: &[(f64, u64)]) -> u64 {
+    let mut left = SAMPLES;
+    let mut invalid = 0;
+    for &(value, n) in now {
+        let Some(so_far) = place_of(told, value) else {
+            invalid += u64::from(n > 0);
+            continue;
+        };
+        let news = n.saturating_sub(*so_far).min(left);
+        left -= news;
+        *so_far += news;
+        if news > 0 {
+            histogram.record_many(value, usize::try_from(news).unwrap_or(usize::MAX));
+        }
+    }
+    invalid
+}
+
+fn add_values(sum: &mut Vec<(f64, u64)>, seen: &[(f64, u64)]) -> u64 {
+    let mut invalid = 0;
+    for &(value, n) in seen {
+        match place_of(sum, value) {
+            Some(so_far) => *so_far = so_far.wrapping_add(n),
+            None => invalid += u64::from(n > 0),
+        }
+    }
+    invalid
+}
+
+fn place_of(values: &mut Vec<(f64, u64)>, value: f64) -> Option<&mut u64> {
+    let place = match values.iter().position(|(known, _)| *known == value) {
+        Some(place) => place,
+        None if !value.is_finite() || values.len() >= VALUES => return None,
+        None => {
+            values.push((value, 0));
+            values.len() - 1
+        }
+    };
+    Some(&mut values[place].1)
 }
 
 pub(super) fn own(recorder: &dyn Recorder, name: &'static str, labels: &[Label], value: u64) {

@@ -1,4 +1,5 @@
 use std::{
+    collections::VecDeque,
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
@@ -11,7 +12,7 @@ use super::{
     feed::{self, Feed, Mishaps, Said, Series},
     rules::Nonsense,
 };
-use crate::{Monitor, Source};
+use crate::{Monitor, stack::Registered};
 
 /// Passes the figures of all sources of a [`Monitor`] on to a recorder of the [`metrics`] facade, when it is told to.
 ///
@@ -20,8 +21,11 @@ use crate::{Monitor, Source};
 /// late. Every series is there from the first time on, with a value of zero where nothing happened yet.
 ///
 /// What makes no sense (NaN, names that an exporter would rewrite) is dropped and counted in
-/// `hook_monitor_invalid_samples_total{reason}`; label sets beyond 64 for one metric of one source are added up under
+/// `hook_monitor_invalid_samples_total{reason}`; label sets beyond 256 for one metric of one source are added up under
 /// `other`, and counted in `hook_monitor_label_overflow_total` each time.
+///
+/// Of a source that is [removed](Monitor::remove), counts stay where they were and gauges go to zero; another of the same
+/// layer and name counts on from there.
 ///
 /// The recorder must not forget idle series, for this keeps what it registered: with `metrics-exporter-prometheus`,
 /// leave `idle_timeout` alone.
@@ -42,7 +46,9 @@ use crate::{Monitor, Source};
 /// ```
 pub struct Publisher {
     monitor: Monitor,
-    sources: Vec<(Arc<dyn Source>, Series)>,
+    sources: Vec<(Registered, Series)>,
+    /// What was told of sources that are gone, for others of the same name. The oldest first.
+    gone: VecDeque<(&'static str, Arc<str>, Series)>,
     changes: Option<u64>,
     /// Where the recorder is that knows of all this.
     recorder: Option<usize>,
@@ -50,12 +56,16 @@ pub struct Publisher {
     mishaps: Mishaps,
 }
 
+/// How many sources that are gone are remembered.
+const GONE: usize = 200;
+
 impl Publisher {
     /// A publisher of what is and will be registered with `monitor`.
     pub fn new(monitor: &Monitor) -> Self {
         Self {
             monitor: monitor.clone(),
             sources: Vec::new(),
+            gone: VecDeque::new(),
             changes: None,
             recorder: None,
             said: Said::default(),
@@ -86,8 +96,8 @@ impl Publisher {
             self.recorder = Some(place);
         }
         self.follow();
-        for (source, series) in &mut self.sources {
-            let whose = (source.layer(), source.name());
+        for (Registered { layer, name, source }, series) in &mut self.sources {
+            let whose = (*layer, &**name);
             let mut feed = Feed::new(recorder, whose, series, &mut self.said, &mut self.mishaps);
             let read = catch_unwind(AssertUnwindSafe(|| source.read(&mut feed)));
             feed.flush();
@@ -107,6 +117,7 @@ impl Publisher {
     pub fn forget(&mut self) {
         self.recorder = None;
         self.said = Said::default();
+        self.gone.clear();
         for (_, series) in &mut self.sources {
             *series = Series::default();
         }
@@ -120,11 +131,30 @@ impl Publisher {
         }
         self.changes = Some(changes);
         let mut before = std::mem::take(&mut self.sources);
-        for source in self.monitor.sources() {
-            let known = before.iter().position(|(old, _)| Arc::ptr_eq(old, &source));
+        for source in self.monitor.registered() {
+            let known = before
+                .iter()
+                .position(|(old, _)| Arc::ptr_eq(&old.source, &source.source));
             let series = known.map(|place| before.swap_remove(place).1).unwrap_or_default();
             self.sources.push((source, series));
         }
+        for (old, mut series) in before {
+            series.retire();
+            self.gone.push_back((old.layer, old.name, series));
+        }
+        for (source, series) in &mut self.sources {
+            let is_it = |gone: &(&str, Arc<str>, Series)| gone.0 == source.layer && gone.1 == source.name;
+            if let Some(place) = series
+                .is_new()
+                .then(|| self.gone.iter().position(is_it))
+                .flatten()
+            {
+                if let Some((_, _, before)) = self.gone.remove(place) {
+                    *series = before;
+                }
+            }
+        }
+        self.gone.drain(..self.gone.len().saturating_sub(GONE));
     }
 }
 

@@ -12,7 +12,7 @@ mod system;
 
 pub use sampler::{Resources, Usage};
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// One look at the process. `None` is what the platform does not give.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -24,8 +24,13 @@ pub struct Sample {
     pub virtual_memory: u64,
     /// The least of the cgroup's limits and the host's memory, in bytes.
     pub memory_limit: u64,
+    /// What is in use of the cgroup whose limit `memory_limit` is, by all of its processes and without
+    /// the page cache that can be given back, in bytes. `None` where there is no such limit.
+    pub group_memory: Option<u64>,
     /// Processor time since the process began, in user and kernel mode, over all threads.
     pub cpu_time: Duration,
+    /// When the process began, exact to a hundredth of a second.
+    pub started: Option<SystemTime>,
     /// Processors in use since the last sample: 1.5 is one and a half. `None` at the first sample.
     pub cpu_cores: Option<f64>,
     /// The same in what there is, `available_parallelism`, which knows of cgroup quotas: 0 to 1.
@@ -49,13 +54,19 @@ impl Sample {
         self.memory as f64 / 1e6
     }
 
-    /// Resident memory in the limit, 0 to 1; 0 where no limit is known.
+    /// How much of the limit is in use, 0 to 1: by the cgroup if the limit is its own, or else by this
+    /// process. 0 where no limit is known.
     pub fn memory_ratio(&self) -> f64 {
         if self.memory_limit == 0 {
             0.0
         } else {
-            self.memory as f64 / self.memory_limit as f64
+            self.group_memory.unwrap_or(self.memory) as f64 / self.memory_limit as f64
         }
+    }
+
+    /// The same in per cent.
+    pub fn memory_percent(&self) -> f64 {
+        self.memory_ratio() * 100.0
     }
 
     /// Per cent of one core: 200 is two cores. `None` at the first sample.

@@ -2,7 +2,7 @@ use std::{
     fmt, io,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak},
     thread,
-    time::{Duration, Instant},
+    time::{Duration, Instant, UNIX_EPOCH},
 };
 
 #[cfg(target_os = "linux")]
@@ -171,7 +171,9 @@ fn highest(a: &Sample, b: &Sample) -> Sample {
         memory: a.memory.max(b.memory),
         virtual_memory: a.virtual_memory.max(b.virtual_memory),
         memory_limit: a.memory_limit.max(b.memory_limit),
+        group_memory: a.group_memory.max(b.group_memory),
         cpu_time: a.cpu_time.max(b.cpu_time),
+        started: a.started.or(b.started),
         cpu_cores: float(a.cpu_cores, b.cpu_cores),
         cpu_ratio: float(a.cpu_ratio, b.cpu_ratio),
         threads: a.threads.max(b.threads),
@@ -189,7 +191,8 @@ impl Drop for Alive {
     }
 }
 
-/// Prometheus' `process_*`. The processor time is in whole seconds, as counters are whole.
+/// Prometheus' `process_*`. The processor time is told as a gauge, which has fractions, where counters are whole; it only
+/// grows all the same.
 impl Source for Resources {
     fn layer(&self) -> &'static str {
         "resources"
@@ -213,15 +216,16 @@ impl Source for Resources {
             memory,
             virtual_memory,
             cpu_time,
-            ..
-        } = self.usage().current;
-        let Sample {
+            started,
             threads,
             open_files,
             max_files,
             ..
         } = self.usage().current;
-        into.counter("process_cpu_seconds_total", &[], cpu_time.as_secs());
+        into.gauge("process_cpu_seconds_total", &[], cpu_time.as_secs_f64());
+        if let Some(started) = started.and_then(|at| at.duration_since(UNIX_EPOCH).ok()) {
+            into.gauge("process_start_time_seconds", &[], started.as_secs_f64());
+        }
         into.gauge("process_resident_memory_bytes", &[], memory as f64);
         into.gauge("process_virtual_memory_bytes", &[], virtual_memory as f64);
         for (name, value) in [

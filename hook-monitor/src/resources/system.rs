@@ -1,4 +1,7 @@
-use std::{io, time::Duration};
+use std::{
+    io,
+    time::{Duration, UNIX_EPOCH},
+};
 
 use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
 
@@ -40,6 +43,7 @@ impl Reader {
             virtual_memory: process.virtual_memory(),
             memory_limit: self.memory_limit,
             cpu_time: Duration::from_millis(process.accumulated_cpu_time()),
+            started: UNIX_EPOCH.checked_add(Duration::from_secs(process.start_time())),
             open_files: process.open_files().map(|files| files as u64),
             max_files: process.open_files_limit().map(|files| files as u64),
             disk: Some((disk.total_read_bytes, disk.total_written_bytes)),
@@ -63,6 +67,11 @@ mod tests {
         ] {
             assert!(ours < theirs * 4 && theirs < ours * 4, "{ours} and {theirs}");
         }
+        let (theirs_began, ours_began) = (theirs.started.unwrap(), ours.started.unwrap());
+        let apart = theirs_began
+            .duration_since(ours_began)
+            .unwrap_or_else(|err| err.duration());
+        assert!(apart < Duration::from_secs(60), "{apart:?}");
         assert_eq!(theirs.max_files, ours.max_files);
         assert!(ours.threads >= Some(1) && ours.open_files >= Some(3));
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::sim::{KINDS, Kind, Sim};
-use crate::anomaly::{Change, Direction, Ending, Limit, Severity, Signal};
+use crate::anomaly::{Change, Direction, EndedBy, Limit, Severity, Signal};
 
 /// Calls until the baseline is well known.
 const BEFORE: usize = 5_000;
@@ -122,7 +122,7 @@ fn the_direction_and_the_severity_of_a_shift_are_told() {
         };
         assert_eq!(
             (began.direction, began.severity, why),
-            (direction, severity, Ending::Accepted)
+            (direction, severity, EndedBy::Accepted)
         );
         assert_eq!((anomaly.since, shift.old), (began.since, began.usual));
         for (new, old) in [(shift.new.p50, usual.p50), (shift.new.p99, usual.p99)] {
@@ -161,7 +161,7 @@ fn a_short_incident_recovers_and_the_baseline_is_what_it_was() {
         let Some((_, Change::Ended { why, .. })) = sim.changes.last() else {
             panic!("{:?}", sim.changes)
         };
-        assert_eq!(*why, Ending::Recovered);
+        assert_eq!(*why, EndedBy::Recovered);
         sim.run(2_000);
         let now = sim.detector.baseline().expect("a baseline");
         let moved = now.p50.as_secs_f64() / usual.p50.as_secs_f64();
@@ -258,7 +258,7 @@ fn a_limit_begins_and_ends_with_so_many_ticks_in_a_row() {
     };
     assert_eq!(
         (began.severity, worse.severity, why),
-        (Severity::Medium, Severity::High, Ending::Recovered)
+        (Severity::Medium, Severity::High, EndedBy::Recovered)
     );
 }
 
@@ -293,7 +293,7 @@ fn an_anomaly_that_nobody_calls_any_more_is_over_after_five_minutes() {
         matches!(
             change,
             Change::Ended {
-                why: Ending::Silent,
+                why: EndedBy::Silent,
                 ..
             }
         )

@@ -3,11 +3,12 @@
 use super::sim::{KINDS, Kind, Sim};
 use crate::anomaly::Signal;
 
-/// A million calls of one kind, in two halves of different seeds: how many anomalies, and of what.
+/// A million calls of one kind, in two halves of different seeds, of 50 and of 200 calls a tick: how many anomalies.
 fn a_million(kind: Kind) {
     let mut begun = 0;
-    for seed in 0..2 {
+    for (seed, per_tick) in [(0, 50), (1, 200)] {
         let mut sim = Sim::new(kind, seed);
+        sim.per_tick = per_tick;
         sim.failing = 0.01;
         sim.run(500_000);
         begun += sim.begun(Signal::Latency).len() + sim.begun(Signal::Errors).len();
