@@ -62,9 +62,9 @@ impl<K: Hash + Eq, V: Clone> Errand<K, V> {
             Self::Led { lead, .. } => lead.key(),
             Self::Alone { lone, .. } => lone.key(),
         };
-        if let Some(value) = cache.rescue(key) {
+        if let Some((value, read)) = cache.rescue(key) {
             if let Self::Led { lead, .. } = self {
-                lead.lend(&value);
+                lead.lend(&value, read);
             }
             return Ok(value);
         }

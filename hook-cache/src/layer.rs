@@ -137,9 +137,9 @@ where
     ///
     /// ```
     /// use hook_cache::CacheLayer;
-    /// use http::{Method, Request};
+    /// use axum::{extract::Request, http::Method};
     ///
-    /// let layer = CacheLayer::<String, u16, _>::keyed_by(|req: &Request<Vec<u8>>| Some(req.uri().to_string()))
+    /// let layer = CacheLayer::<String, u16, _>::keyed_by(|req: &Request| Some(req.uri().to_string()))
     ///     .store_if_noted(|req| req.method().clone(), |method, status| method == Method::GET && *status == 200);
     /// # drop(layer);
     /// ```
@@ -218,7 +218,7 @@ where
     /// the call ends with its caller, and the next one begins anew.
     ///
     /// Each miss then puts its call in a box, and the inner service, its future and the request must be `Send` and
-    /// `'static`. After a panic or an invalidation the next one begins anew all the same.
+    /// `'static`. After a panic or an invalidation, of any tag too, the next one begins anew all the same.
     pub fn resume(self) -> CacheLayer<K, V, F, J, X, Resume> {
         let config = self.config();
         self.with_loads(config)

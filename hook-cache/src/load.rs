@@ -181,7 +181,23 @@ where
 {
     type Output = Result<V, L::Error>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let result = ready!(self.as_mut().advance(cx));
+        // Whoever keeps a future that has ended keeps nobody from the next refresh.
+        drop(self.project().claim.take());
+        Poll::Ready(result)
+    }
+}
+
+impl<O, L, K, V, D> Miss<O, L, K, V, D>
+where
+    O: Owner<K, V, L::Error, L::Note>,
+    L: Load<Value = V>,
+    D: Carry<L::Future>,
+    K: Hash + Eq + Clone,
+    V: Clone,
+{
+    fn advance(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<V, L::Error>> {
         let mut this = self.project();
         let cache = this.owner.cache();
         let refresh = *this.refresh;
@@ -191,10 +207,12 @@ where
                     let (key, load) = asked.take().expect(ASKED);
                     let known = if *again { cache.look_up(&key) } else { None };
                     if let Some(value) = known {
+                        cache.counts().call(refresh, Count::Hit);
                         this.state.set(State::Done);
                         return Poll::Ready(Ok(value));
                     }
                     if let Some(error) = recall(this.owner, &key) {
+                        cache.counts().call(refresh, Count::NegativeHit);
                         this.state.set(State::Done);
                         return Poll::Ready(Err(error));
                     }
@@ -217,7 +235,7 @@ where
                                 waiting: Some(waiting),
                             });
                         }
-                        Joined::Crowded(key) => set_out_alone(cache, key, load, this.state.as_mut()),
+                        Joined::Crowded(key) => set_out_alone(cache, key, load, refresh, this.state.as_mut()),
                     }
                 }
                 StateProj::Waiting { waiting } => {
@@ -247,7 +265,7 @@ where
                             // Another kind of load, with another kind of error.
                             None => {
                                 counted.not();
-                                set_out_alone(cache, key, load, this.state.as_mut());
+                                set_out_alone(cache, key, load, refresh, this.state.as_mut());
                             }
                         },
                         Turn::Leading(lead, orphan) => {
@@ -259,7 +277,7 @@ where
                         }
                         Turn::Alone(key) => {
                             counted.not();
-                            set_out_alone(cache, key, load, this.state.as_mut());
+                            set_out_alone(cache, key, load, refresh, this.state.as_mut());
                         }
                         Turn::Again(key) => {
                             counted.not();
@@ -307,9 +325,7 @@ where
     K: Hash + Eq,
     V: Clone,
 {
-    let error = owner.unshare(&owner.cache().recall(key)?)?;
-    owner.cache().counts().one(Count::NegativeHit);
-    Some(error)
+    owner.unshare(&owner.cache().recall(key)?)
 }
 
 /// Begins the load of a leader or goes on with the one that was left to it, unless the value came in after this
@@ -329,13 +345,12 @@ where
     V: Clone,
 {
     if let Some(value) = cache.look_up(lead.key()) {
+        cache.counts().call(refresh, Count::Hit);
         lead.dissolve();
         state.set(State::Done);
         return Some(value);
     }
-    cache
-        .counts()
-        .one(if refresh { Count::Refreshed } else { Count::Miss });
+    cache.counts().begun(refresh);
     let adopted = orphan.and_then(|orphan| D::adopt(orphan).ok());
     let since = cache.now();
     let load = match adopted {
@@ -353,6 +368,7 @@ fn set_out_alone<L, K, V, D>(
     cache: &ResultCache<K, V>,
     key: Hashed<K>,
     load: L,
+    refresh: bool,
     mut state: Pin<&mut State<L, K, V, D>>,
 ) where
     L: Load<Value = V>,
@@ -360,7 +376,7 @@ fn set_out_alone<L, K, V, D>(
     K: Hash + Eq + Clone,
     V: Clone,
 {
-    cache.counts().one(Count::Miss);
+    cache.counts().begun(refresh);
     let errand = Errand::Alone {
         lone: Lone::begin(cache.flights(), key),
         since: cache.now(),

@@ -139,7 +139,7 @@ impl<K: Hash + Eq, V: Clone> ResultCache<K, V> {
     ///
     /// Dropping the future that loads hands the load over to one of those who wait, which goes on with it where it is,
     /// as long as its `load` returns the same type of future; otherwise it begins anew. It also begins anew after a
-    /// panic, and after `key` was invalidated.
+    /// panic, after `key` was invalidated, and after any tag was: nobody knows what a load will bear.
     pub fn get_or_load_shared<F, Fut, E>(
         &self,
         key: K,

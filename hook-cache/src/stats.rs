@@ -70,6 +70,18 @@ impl Stats {
         self.counters.add(what as usize, 1);
     }
 
+    /// Counts what a call came to. A refresh is nobody's call: its reader was counted.
+    pub(crate) fn call(&self, refresh: bool, what: Count) {
+        if !refresh {
+            self.one(what);
+        }
+    }
+
+    /// Counts a load that begins.
+    pub(crate) fn begun(&self, refresh: bool) {
+        self.one(if refresh { Count::Refreshed } else { Count::Miss });
+    }
+
     pub(crate) fn add(&self, what: Count, n: u64) {
         if n > 0 {
             self.counters.add(what as usize, n);
@@ -247,6 +259,7 @@ impl CacheStats {
             into.counter("hook_cache_refused_total", &[("reason", reason)], n);
         }
         into.gauge("hook_cache_entries", &[], self.entries as f64);
+        into.gauge("hook_cache_weight", &[], self.weight as f64);
         into.gauge("hook_cache_utilisation", &[], self.utilisation());
     }
 }

@@ -14,10 +14,14 @@ use crate::store::{Serial, TagCell};
 /// Below this many tags there is nothing to be gained by looking for those that nobody bears.
 const LEAST: usize = 64;
 
+/// Entries that bear more tags than this have them looked through by each sweep.
+const PER_ENTRY: usize = 4;
+
 /// The tags that entries bear, and when each was last invalidated.
 ///
 /// To invalidate a tag is to write one number: whatever began to load before it is dead, however many entries that
-/// are. Tags that no entry bears any more are forgotten, at the latest when there are twice as many as were in use.
+/// are. Tags that no entry bears any more are forgotten by a sweep, and at the latest when there are twice as many as were in
+/// use.
 pub(crate) struct Tags {
     table: Mutex<Table>,
 }
@@ -55,6 +59,15 @@ impl Tags {
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
         // Made if it is not known: a load under way may bring it.
         table.cell(tag).fetch_max(serial, Release);
+    }
+
+    /// Gives back the memory of tags that nobody bears, if there must be many of them beside so few `entries`.
+    pub(crate) fn tidy(&self, entries: usize) {
+        let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        if table.cells.len() > LEAST.max(PER_ENTRY.saturating_mul(entries)) {
+            table.forget_unused();
+            table.cells.shrink_to_fit();
+        }
     }
 
     #[cfg(test)]

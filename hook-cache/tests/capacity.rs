@@ -217,3 +217,20 @@ fn a_predicate_is_asked_without_a_lock_and_once_per_entry() {
         "the predicate was asked under a lock"
     );
 }
+
+#[test]
+fn a_cache_that_is_to_be_without_bounds_takes_no_memory_for_that() {
+    for cache in [
+        ResultCache::new(usize::MAX),
+        ResultCache::new(1 << 40),
+        ResultCache::builder().capacity_bytes(u64::MAX, |_, _| 0).build(),
+        ResultCache::builder()
+            .capacity_bytes(u64::MAX, |_, _| 0)
+            .largest(1 << 10)
+            .build(),
+    ] {
+        assert!(cache.table_bytes() < 64 << 20, "{}", cache.table_bytes());
+        (0..10_000u64).for_each(|key| cache.insert(key, key));
+        assert_eq!((0..10_000).filter(|key| cache.get(key).is_some()).count(), 10_000);
+    }
+}

@@ -221,3 +221,60 @@ async fn lives_differ_from_key_to_key_and_stay_within_the_share() {
     assert!(distinct.len() > 50, "{} steps", distinct.len());
     assert_eq!((0..200).filter(|key| cache.contains(key)).count(), 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_sweep_of_a_part_with_many_entries_goes_on_where_it_stopped() {
+    // Few parts, as each has room for a large value; thousands of small ones in each.
+    let cache = ResultCache::builder()
+        .capacity_bytes(64 << 20, |_: &u64, _: &u64| 0)
+        .ttl(secs(10))
+        .build();
+    (0..50_000).for_each(|key| cache.insert(key, key));
+    advance(secs(10)).await;
+    assert_eq!(cache.len(), 50_000);
+    let mut sweeps = 0;
+    loop {
+        let before = cache.len();
+        let round = cache.sweep(Duration::ZERO);
+        let after = cache.len();
+        assert!(
+            before - after <= 256,
+            "{} at once, without any budget",
+            before - after
+        );
+        if round || after as u64 == sweeps {
+            break;
+        }
+        // What is put meanwhile stays, sweeps as little, and is found when its time has come.
+        sweeps += 1;
+        cache.insert_with_ttl(1_000_000 + sweeps, 0, secs(20));
+        let put = cache.len();
+        assert!(after + 1 - put <= 256, "{} at once, for one put", after + 1 - put);
+        assert!(sweeps < 1_000, "{put} are left");
+    }
+    assert_eq!(cache.len() as u64, sweeps);
+    advance(secs(20)).await;
+    while !cache.sweep(secs(1)) {}
+    assert_eq!((cache.len(), cache.stats().expired), (0, 50_000 + sweeps));
+    assert!(cache.table_bytes() < 100_000, "{}", cache.table_bytes());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drop_that_panics_leaves_the_rest_to_the_next_sweep() {
+    #[derive(Clone)]
+    struct Grenade(bool);
+    impl Drop for Grenade {
+        fn drop(&mut self) {
+            if std::mem::take(&mut self.0) && !std::thread::panicking() {
+                panic!("a drop that panics");
+            }
+        }
+    }
+    let cache = ResultCache::builder().capacity(10_000).ttl(secs(10)).build();
+    (0..1_000u32).for_each(|key| cache.insert(key, Grenade(key == 500)));
+    advance(secs(10)).await;
+    let sweep = std::panic::AssertUnwindSafe(|| while !cache.sweep(secs(1)) {});
+    assert!(std::panic::catch_unwind(sweep).is_err());
+    while !cache.sweep(secs(1)) {}
+    assert_eq!((cache.len(), cache.stats().expired), (0, 1_000));
+}

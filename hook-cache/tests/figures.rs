@@ -1,9 +1,9 @@
 //! What a handle tells a collector.
 #![cfg(not(loom))]
 
-use std::{convert::Infallible, future::ready};
+use std::{convert::Infallible, future::ready, time::Duration};
 
-use hook_cache::CacheLayer;
+use hook_cache::{CacheLayer, CacheStats, ResultCache};
 use hook_monitor::{Gather, HistogramSnapshot, Label, Source, Status};
 use tower::{Layer, Service, service_fn};
 
@@ -73,6 +73,7 @@ async fn every_figure_is_told_under_its_name() {
             "hook_cache_refused_total{reason=outdated} 0",
             "hook_cache_refused_total{reason=declined} 0",
             "hook_cache_entries{} 1",
+            "hook_cache_weight{} 1",
             "hook_cache_utilisation{} 0.5",
             "hook_cache_load_duration_seconds{result=success} 3",
             "hook_cache_load_duration_seconds{result=failure} 1",
@@ -99,4 +100,64 @@ async fn a_cold_load_is_one_miss() {
     svc.call(1).await.unwrap();
     let stats = handle.stats();
     assert_eq!((stats.hits, stats.misses), (0, 1));
+}
+
+/// One call is in exactly one of the figures that say what it came to; a refresh is nobody's call.
+fn gets(stats: &CacheStats) -> u64 {
+    stats.hits + stats.stale_hits + stats.negative_hits + stats.misses + stats.coalesced + stats.bypassed
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refresh_that_is_told_a_remembered_error_counts_as_no_call() {
+    let cache = ResultCache::builder()
+        .ttl(Duration::from_secs(1))
+        .stale_while_revalidate(Duration::from_secs(100))
+        .remember_errors(Duration::from_secs(50))
+        .build();
+    cache.insert(1, 1);
+    for _ in 0..5 {
+        tokio::time::advance(Duration::from_secs(2)).await;
+        let load = || async { Err::<u32, _>("down") };
+        assert_eq!(cache.get_or_load_shared(1, load).await, Ok(1));
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(gets(&cache.stats()), 5, "{:?}", cache.stats());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refresh_that_comes_too_late_counts_as_no_call() {
+    let cache = ResultCache::builder()
+        .ttl(Duration::from_secs(1))
+        .stale_while_revalidate(Duration::from_secs(100))
+        .build();
+    cache.insert(1, 1);
+    tokio::time::advance(Duration::from_secs(2)).await;
+    let load = || async { Ok::<_, ()>(2) };
+    assert_eq!(cache.get_or_load_shared(1, load).await, Ok(1));
+    // Before the refresh has run.
+    cache.insert(1, 3);
+    tokio::task::yield_now().await;
+    assert_eq!(gets(&cache.stats()), 1, "{:?}", cache.stats());
+    assert_eq!(cache.get(&1), Some(3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refresh_that_loads_for_itself_counts_as_a_refresh() {
+    let layer = CacheLayer::keyed_by(|req: &u32| Some(*req))
+        .ttl(Duration::from_secs(1))
+        .stale_while_revalidate(Duration::from_secs(100))
+        .max_waiters(0);
+    let handle = layer.handle();
+    let mut svc = layer.layer(service_fn(|_: u32| {
+        std::future::pending::<Result<u32, Infallible>>()
+    }));
+    // Made before there was a value, polled when that is stale: it leads, and leaves no room to wait.
+    let mut early = tokio_test::task::spawn(svc.call(1));
+    handle.cache().insert(1, 10);
+    tokio::time::advance(Duration::from_secs(2)).await;
+    tokio_test::assert_pending!(early.poll());
+    assert_eq!(svc.call(1).await, Ok(10));
+    tokio::task::yield_now().await;
+    let stats = handle.stats();
+    assert_eq!((gets(&stats), stats.refreshes), (2, 1), "{stats:?}");
 }

@@ -352,10 +352,27 @@ fn nothing_that_was_loaded_before_its_tag_was_invalidated_is_stored_or_served_af
             Turn::Served(_) | Turn::Failed(..) | Turn::Alone(_) | Turn::Again(_) => {}
         });
         *lock(&model.backend) = 2;
-        model.tag.store(model.flights.tick(), SeqCst);
+        model.tag.store(model.flights.condemn(), SeqCst);
         // Whoever asks from here on waits for the old load at most, and is not given what it brings.
         assert_eq!(model.get_or_load(), 2);
         reader.join().unwrap();
         assert_eq!(model.stored(), Some(2));
+    });
+}
+
+#[test]
+fn a_load_that_was_left_half_done_does_not_outlive_the_invalidation_of_its_tag() {
+    let mut bounded = loom::model::Builder::new();
+    bounded.preemption_bound = Some(3);
+    bounded.check(|| {
+        let model = Model::new();
+        let quitter = spawn(&model, Model::read_and_go_away);
+        let reader = spawn(&model, Model::get_or_load);
+        *lock(&model.backend) = 2;
+        model.tag.store(model.flights.condemn(), SeqCst);
+        // Whoever asks from here on may find the old load left to it, and does not go on with it.
+        assert_eq!(model.get_or_load(), 2);
+        quitter.join().unwrap();
+        reader.join().unwrap();
     });
 }

@@ -1,5 +1,43 @@
 //! Faults that were reproduced in other caches, each under its name, and what happens here instead. Those that are about
-//! HTTP are in `http.rs`.
+//! HTTP are in `http/peers.rs`.
+//!
+//! | whose fault, or which scenario | its test |
+//! |---|---|
+//! | tower-resilience: a hit needs the backend's readiness | `tower_resilience_cache_hit_needs_the_backends_readiness` |
+//! | ... and keeps its permit | `tower_resilience_cache_hit_keeps_a_permit_of_the_backend` |
+//! | ... fresh state per `layer()` call | `tower_resilience_state_is_fresh_with_each_call_of_layer` |
+//! | ... waiters busy-spin | `tower_resilience_coalesce_waiters_busy_spin` |
+//! | ... a panic poisons a key for ever | `tower_resilience_coalesce_panic_poisons_a_key_for_ever` |
+//! | ... a cancelled leader fails all its waiters | `tower_resilience_coalesce_cancelled_leader_fails_all_its_waiters` |
+//! | quick_cache: failures are serialised | `quick_cache_guard_serialises_failures` |
+//! | ... `retain` does not see a load in flight | `quick_cache_retain_does_not_see_a_load_in_flight` |
+//! | ... a heavy value is refused in silence | `quick_cache_refuses_a_heavy_value_in_silence` |
+//! | ... `on_evict` also fires on replacement | `quick_cache_on_evict_also_fires_on_replacement` |
+//! | ... a cold load counts as two misses | `quick_cache_stats_count_a_cold_load_as_two_misses` |
+//! | moka: panics after 200 aborted leaders | `moka_panics_after_200_aborted_leaders` |
+//! | axum-response-cache: caches any method | `http/peers.rs`: `axum_response_cache_caches_any_method` |
+//! | ... replays `Set-Cookie` (rustango#1259) | `http/peers.rs`: `axum_response_cache_replays_set_cookie` |
+//! | ... ignores `Vary` | `http/peers.rs`: `axum_response_cache_ignores_vary` |
+//! | ... ignores `Authorization` | `http/peers.rs`: `axum_response_cache_ignores_authorization` |
+//! | ... answers 500 on a large body | `http/peers.rs`: `axum_response_cache_answers_500_on_a_large_body` |
+//! | the original: one input's result for every other | `python_original_serves_one_inputs_result_for_every_other` |
+//! | ... six identical events ran six times | `python_original_runs_six_identical_events_six_times` |
+//! | moka: time to live, exact, and an empty table | `expiry.rs`: `time_to_live_is_exact_and_a_sweep_leaves_nothing` |
+//! | moka: time to idle | `expiry.rs`: `time_to_idle_is_extended_by_reading_and_not_by_looking` |
+//! | moka, quick_cache: capacity 0 | `capacity.rs`: `a_cache_without_capacity_stores_nothing` |
+//! | moka: a predicate | `invalidation.rs`: `a_predicate_picks_what_is_there_and_nothing_that_comes_later` |
+//! | moka `try_get_with`: who waits for a load that fails | `shared_errors.rs`: `who_waits_for_a_load_that_fails_gets_its_error_and_loads_nothing` |
+//! | quick_cache: a guard that is held, and a limit to waiting | `quick_cache_guard_is_held_for_longer_than_a_waiter_waits` |
+//! | quick_cache: a put during a load | `quick_cache_put_during_a_load_stays` |
+//! | a predicate, or a tag, during a load | `invalidation.rs`: `a_load_that_began_before_a_predicate_was_asked_is_not_stored`; `tags.rs`: `a_load_that_turns_out_to_bear_a_tag_invalidated_meanwhile_is_not_stored` |
+//! | moka: a slow listener puts it over its capacity | `weights.rs`: `the_capacity_is_kept_however_long_a_drop_takes` |
+//! | moka#590: the weight under writers that reuse keys | `weights.rs`: `the_weight_is_kept_under_writers_that_use_the_same_keys` |
+//! | quick_cache: 100 at a barrier, the n-th load succeeds | `shared_errors.rs`: `a_hundred_at_a_barrier_make_one_call_a_wave` |
+//! | a refresh that fails | `stale.rs`: `a_refresh_that_fails_is_not_tried_again_before_the_back_off` |
+//! | authorino#663: 27 calls at the mark | `authorino_makes_many_calls_at_the_mark` |
+//! | a hit while the inner service is not ready | `hits.rs`: `a_hit_is_served_while_the_inner_service_is_not_ready`, `a_hit_takes_no_permit` |
+//! | http-cache-tower: unsafe methods, `OPTIONS`, `HEAD` | `http/rules.rs`: `a_method_that_changes_things_invalidates_its_uri`; `http/bodies.rs`: `head_gets_the_fields_and_no_body_and_is_not_stored_itself` |
+//! | http-cache: a 304, and a 500 with `must-revalidate` | `http/revalidation.rs`: `on_a_304_the_body_is_kept_the_fields_merged_and_the_time_renewed`, `an_error_in_the_place_of_an_answer_is_made_up_for_unless_that_is_forbidden` |
 #![cfg(not(loom))]
 
 use std::{
@@ -172,6 +210,33 @@ fn quick_cache_put_during_a_load_stays() {
     send.send(10).unwrap();
     assert_eq!(assert_ready_ok!(leader.poll()), 10);
     assert_eq!(cache.get(&1), Some(99));
+}
+
+/// A guard that is held for 200 ms: who waits for 50 ms at most is not held up for longer, and who waits for nothing not
+/// at all.
+#[tokio::test(start_paused = true)]
+async fn quick_cache_guard_is_held_for_longer_than_a_waiter_waits() {
+    for patience in [ms(50), ms(0)] {
+        let cache = ResultCache::<u32, u32>::builder().patience(patience).build();
+        let mut held = task::spawn(cache.get_or_load(1, || async {
+            sleep(ms(200)).await;
+            Ok::<_, Infallible>(1)
+        }));
+        assert_pending!(held.poll());
+        let start = Instant::now();
+        assert_eq!(
+            cache.get_or_load(1, || ready(Ok::<_, Infallible>(2))).await,
+            Ok(2)
+        );
+        // The timer of tokio counts in whole milliseconds.
+        assert!(
+            (patience..=patience + ms(1)).contains(&start.elapsed()),
+            "{:?}",
+            start.elapsed()
+        );
+        held.await.unwrap();
+        assert_eq!(cache.get(&1), Some(2), "the later load stays");
+    }
 }
 
 /// There, a value heavier than 97 % of one shard is dropped and nobody is told.

@@ -437,3 +437,47 @@ async fn a_million_errors_take_the_memory_of_a_thousand() {
     }
     assert!(again.load(SeqCst) >= 18_000, "{}", again.load(SeqCst));
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_right_to_refresh_ends_with_the_load_and_not_with_its_future() {
+    let cache = ResultCache::builder()
+        .ttl(secs(10))
+        .stale_while_revalidate(secs(60))
+        .backoff(secs(1))
+        .build();
+    cache.insert(1, 1);
+    advance(secs(10)).await;
+    let mut kept = task::spawn(cache.get_or_load(1, || ready(Err::<u32, _>("down"))));
+    assert_eq!(assert_ready!(kept.poll()), Err("down"));
+    advance(secs(2)).await;
+    assert_eq!(cache.get_or_load(1, || ready(Ok::<_, &str>(2))).await, Ok(2));
+    drop(kept);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clone_that_panics_takes_no_right_to_refresh_along() {
+    struct Mine(Arc<AtomicBool>);
+    impl Clone for Mine {
+        fn clone(&self) -> Self {
+            assert!(!self.0.swap(false, SeqCst), "a clone that panics");
+            Self(self.0.clone())
+        }
+    }
+    let armed = Arc::new(AtomicBool::new(false));
+    let cache = ResultCache::builder()
+        .ttl(secs(10))
+        .stale_while_revalidate(secs(60))
+        .build();
+    cache.insert(1, Mine(armed.clone()));
+    advance(secs(10)).await;
+    armed.store(true, SeqCst);
+    let calls = AtomicUsize::new(0);
+    let load = || {
+        calls.fetch_add(1, SeqCst);
+        ready(Ok::<_, Infallible>(Mine(armed.clone())))
+    };
+    let panics = std::panic::AssertUnwindSafe(cache.get_or_load(1, load));
+    assert!(panics.catch_unwind().await.is_err());
+    assert!(cache.get_or_load(1, load).await.is_ok());
+    assert_eq!(calls.load(SeqCst), 1, "nobody may refresh it");
+}

@@ -174,3 +174,44 @@ async fn a_predicate_has_no_say_over_what_is_put_later() {
     cache.insert(3, "alice");
     assert_eq!(cache.get(&3), Some("alice"));
 }
+
+#[test]
+fn who_takes_a_load_over_after_its_tag_was_invalidated_begins_anew() {
+    // What the caller asks for before, and after, the tag was invalidated: waiting, or only then.
+    for waited in [true, false] {
+        let cache = ResultCache::builder().tags_by(|_: &u32, _: &u32| ["all"]).build();
+        let load = |go_on: oneshot::Receiver<u32>| async { Ok::<_, Infallible>(go_on.await.unwrap_or(0)) };
+        let (old, begun_before) = oneshot::channel();
+        let (new, begun_after) = oneshot::channel();
+        let mut first = task::spawn(cache.get_or_load_shared(1, move || load(begun_before)));
+        assert_pending!(first.poll());
+        // Keeps the flight from ending with its leader.
+        let mut between = task::spawn(cache.get_or_load_shared(1, move || load(oneshot::channel().1)));
+        assert_pending!(between.poll());
+        cache.invalidate_tag("all");
+        let mut late = task::spawn(cache.get_or_load_shared(1, move || load(begun_after)));
+        if waited {
+            assert_pending!(late.poll());
+        }
+        drop(first);
+        if waited {
+            drop(between);
+            assert!(late.is_woken());
+        }
+        let _ = (old.send(1), new.send(2));
+        assert_eq!(assert_ready_ok!(late.poll()), 2, "waited: {waited}");
+    }
+}
+
+#[test]
+fn tags_that_nobody_bears_any_more_give_back_their_memory() {
+    let cache = ResultCache::builder().capacity(200_000).build();
+    let fill = || (0..100_000u64).for_each(|key| cache.insert_tagged(key, (), [key.to_string()]));
+    let full = allocation_counter::measure(fill).bytes_current;
+    let given_back = allocation_counter::measure(|| {
+        cache.invalidate_all();
+        assert!(cache.sweep(Duration::from_secs(60)));
+    });
+    let idle = full + given_back.bytes_current;
+    assert!(idle * 10 < full, "{idle} bytes of {full} are left");
+}

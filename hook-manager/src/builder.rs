@@ -46,6 +46,11 @@ impl HookManagerBuilder {
         self
     }
 
+    /// The figures so far.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
     /// Adds a hook.
     pub fn hook(mut self, hook: Hook) -> Self {
         self.hooks.push(hook);
@@ -170,7 +175,8 @@ impl HookManagerBuilder {
         self
     }
 
-    /// How many connections, or worker processes, are kept of each hook that has any: 1 to 10,000, by default 10.
+    /// How many connections an `http` hook has at most, and processes a `worker` hook, whatever it asks for: 1 to
+    /// 10,000, by default 10.
     pub fn pool_size(mut self, n: usize) -> Self {
         self.config.pool_size = n;
         self

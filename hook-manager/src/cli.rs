@@ -6,11 +6,18 @@ use std::{
 };
 
 use clap::{Parser, Subcommand, ValueEnum};
+use serde::{Deserialize, Serialize};
 
+pub(crate) mod admin;
+mod check;
+mod colour;
+mod completions;
+mod install;
 mod json;
 mod list;
-mod run;
-mod signals;
+pub(crate) mod run;
+mod serve;
+pub(crate) mod signals;
 mod table;
 
 /// Runs the lifecycle hooks of coding agents: guarded, timed, bounded, their decisions merged.
@@ -24,7 +31,18 @@ pub(crate) struct Args {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(RunArgs),
+    Serve(serve::ServeArgs),
     List(ListArgs),
+    Stats(admin::LookArgs),
+    Health(admin::LookArgs),
+    Breakers(admin::BreakersArgs),
+    Cache(admin::CacheArgs),
+    Optimize(admin::LookArgs),
+    Trace(admin::TraceArgs),
+    Install(install::InstallArgs),
+    Uninstall(install::UninstallArgs),
+    Check(check::CheckArgs),
+    Completions(completions::CompletionsArgs),
 }
 
 /// Runs every hook of an event and answers with their merged decision
@@ -41,13 +59,14 @@ Exit status:
 Examples:
   hook-manager run PreToolUse < event.json
   hook-manager run PostToolUse --project ~/src/app --event event.json --output json
+  hook-manager run PreToolUse --daemon auto < event.json
   hook-manager run Stop --settings ./hooks.json --deadline 60 < event.json")]
-struct RunArgs {
+pub(crate) struct RunArgs {
     /// The event's name, such as PreToolUse; an unknown one is passed through
     #[arg(value_name = "EVENT")]
     event: String,
     #[command(flatten)]
-    sources: SourceArgs,
+    pub(crate) sources: SourceArgs,
     /// Read the event from FILE instead of standard input
     #[arg(long = "event", value_name = "FILE")]
     input: Option<PathBuf>,
@@ -55,16 +74,29 @@ struct RunArgs {
     /// expects (default otherwise)
     #[arg(long, value_enum)]
     output: Option<Output>,
-    /// Wall-clock seconds for the whole event
-    #[arg(long, value_name = "SECONDS", default_value = "15", value_parser = seconds, allow_negative_numbers = true)]
-    deadline: Duration,
-    /// How many hooks run at once
-    #[arg(long, value_name = "N", default_value = "5")]
-    max_concurrent_hooks: usize,
+    /// Wall-clock seconds for the whole event; by default 15
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, allow_negative_numbers = true)]
+    pub(crate) deadline: Option<Duration>,
+    /// How many hooks run at once; by default 5
+    #[arg(long, value_name = "N")]
+    pub(crate) max_concurrent_hooks: Option<usize>,
+    /// Whether a daemon answers; without this one that runs does, and none is started
+    #[arg(long, value_enum, value_name = "WHEN")]
+    pub(crate) daemon: Option<Daemon>,
 }
 
 /// Lists the hooks that were found, and what was ignored and why
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Exit status:
+  0   every hook can be used
+  1   some cannot, or the project cannot be read
+  64  the command line itself is wrong
+
+Examples:
+  hook-manager list
+  hook-manager list --project ~/src/app --output json
+  hook-manager list --hooks-dir ./hooks")]
 struct ListArgs {
     #[command(flatten)]
     sources: SourceArgs,
@@ -73,17 +105,17 @@ struct ListArgs {
     output: ListOutput,
 }
 
-#[derive(Debug, clap::Args)]
-struct SourceArgs {
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct SourceArgs {
     /// The project, whose .claude/settings.json and .claude/settings.local.json are read
     #[arg(long, value_name = "DIR", env = "CLAUDE_PROJECT_DIR", default_value = ".")]
-    project: PathBuf,
+    pub(crate) project: PathBuf,
     /// Another settings file to read hooks from; may be given several times
     #[arg(long, value_name = "FILE")]
-    settings: Vec<PathBuf>,
+    pub(crate) settings: Vec<PathBuf>,
     /// A directory of hooks that are found by file name, such as pre_tool__guard.py
     #[arg(long, value_name = "DIR")]
-    hooks_dir: Option<PathBuf>,
+    pub(crate) hooks_dir: Option<PathBuf>,
 }
 
 impl SourceArgs {
@@ -101,8 +133,8 @@ impl SourceArgs {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Output {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+pub(crate) enum Output {
     /// One line a hook
     Table,
     /// Every result in full
@@ -111,8 +143,19 @@ enum Output {
     Host,
 }
 
+/// Whether events go through a daemon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum ListOutput {
+pub(crate) enum Daemon {
+    /// One that runs answers; where none does, one is started for the events to come
+    Auto,
+    /// Only a daemon answers; where none runs it is started and waited for
+    Always,
+    /// None is asked
+    Never,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ListOutput {
     /// One line a hook
     Table,
     /// Everything in full
@@ -133,11 +176,22 @@ pub(crate) fn main() -> ExitCode {
     match args.command {
         Command::Run(args) => run::main(args),
         Command::List(args) => list::main(&args),
+        Command::Serve(args) => serve::main(&args),
+        Command::Stats(args) => admin::stats(&args),
+        Command::Health(args) => admin::health(&args),
+        Command::Breakers(args) => admin::breakers(&args),
+        Command::Cache(args) => admin::cache(&args),
+        Command::Optimize(args) => admin::optimize(&args),
+        Command::Trace(args) => admin::trace(&args),
+        Command::Install(args) => install::install(args),
+        Command::Uninstall(args) => install::uninstall(&args),
+        Command::Check(args) => check::main(&args),
+        Command::Completions(args) => completions::main(&args),
     }
 }
 
 /// Prints to standard output, and says whether that went well.
-fn print(text: &str) -> bool {
+pub(crate) fn print(text: &str) -> bool {
     if text.is_empty() {
         return true;
     }
@@ -147,12 +201,12 @@ fn print(text: &str) -> bool {
 }
 
 /// Prints a diagnostic to standard error.
-fn complain(text: impl std::fmt::Display) {
+pub(crate) fn complain(text: impl std::fmt::Display) {
     let _ = writeln!(io::stderr().lock(), "hook-manager: {text}");
 }
 
 /// Seconds, with fractions, above zero and at most a day.
-fn seconds(text: &str) -> Result<Duration, String> {
+pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
     match text.parse::<f64>() {
         Ok(seconds) if seconds > 0.0 && seconds <= 86_400.0 => Ok(Duration::from_secs_f64(seconds)),
         _ => Err("expected seconds above 0 and up to 86400, such as 15 or 0.5".into()),

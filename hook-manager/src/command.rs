@@ -2,7 +2,7 @@
 
 use std::{
     env,
-    os::unix::ffi::OsStrExt,
+    ffi::OsString,
     path::{Path, PathBuf},
     sync::Arc,
     task::{Context, Poll},
@@ -12,10 +12,10 @@ use std::{
 use futures::future::BoxFuture;
 use tower::Service;
 
-use self::preflight::Line;
+pub(crate) use self::recipe::Recipe;
 use crate::{
     error::HookError,
-    hook::{Handler, Shell},
+    hook::Handler,
     output::{self, HookOutput, Ran},
     process::{self, Command, Ended, Limits, RunError},
     request::HookRequest,
@@ -23,7 +23,8 @@ use crate::{
 };
 
 pub(crate) mod placeholder;
-mod preflight;
+pub(crate) mod preflight;
+mod recipe;
 
 /// Longer than any session's name; far below what an environment can hold.
 const SESSION_LIMIT: usize = 4096;
@@ -34,8 +35,7 @@ pub(crate) struct CommandHook(Arc<Parts>);
 
 #[derive(Debug)]
 pub(crate) struct Parts {
-    pub(crate) handler: Handler,
-    pub(crate) project: Option<PathBuf>,
+    pub(crate) recipe: Recipe,
     pub(crate) timeout: Duration,
     pub(crate) limits: Limits,
     pub(crate) slots: Slots,
@@ -72,10 +72,8 @@ impl Parts {
             waited,
         } = turn(&self.slots, &req, self.timeout).await?;
         let cwd = self.directory(&req);
-        let line = self.line(&cwd);
-        if let Some(line) = &line {
-            preflight::check(line, &cwd).map_err(|why| HookError::CouldNotStart(why.into()))?;
-        }
+        let line = self.recipe.line(&cwd);
+        self.recipe.check(line.as_ref(), &cwd)?;
         let command = self.command(&req, &cwd);
         let limits = Limits {
             timeout,
@@ -96,7 +94,7 @@ impl Parts {
             // It ran; only its end was not seen.
             Err(err @ RunError::Unobserved { .. }) => return Err(HookError::Failed(err.to_string().into())),
         };
-        let by_shell = matches!(self.handler, Handler::Shell { .. });
+        let by_shell = matches!(self.recipe.handler, Handler::Shell { .. });
         let code = match finished.ended {
             Ended::Signal(signal) => return Err(HookError::Crashed { signal }),
             Ended::Code(code) => code,
@@ -106,7 +104,7 @@ impl Parts {
             stdout: finished.stdout,
             stderr: finished.stderr,
         };
-        if let Some(why) = preflight::never_ran(line.as_ref(), self.posix(), &cwd, &ran).await {
+        if let Some(why) = preflight::never_ran(line.as_ref(), self.recipe.posix(), &cwd, &ran).await {
             return Err(HookError::CouldNotStart(why.into()));
         }
         match output::read(req.event(), ran) {
@@ -124,75 +122,18 @@ impl Parts {
             .field("/cwd")
             .map(PathBuf::from)
             .filter(|cwd| cwd.is_absolute() && cwd.is_dir());
-        session
-            .or_else(|| self.project.clone())
-            .or_else(|| env::current_dir().ok())
-            .unwrap_or_else(|| "/".into())
-    }
-
-    fn project_dir(&self, cwd: &Path) -> PathBuf {
-        self.project.clone().unwrap_or_else(|| cwd.to_owned())
-    }
-
-    /// The command line as words, where it can be known before a shell has read it.
-    fn line(&self, cwd: &Path) -> Option<Line> {
-        let project = self.project_dir(cwd);
-        match &self.handler {
-            Handler::Exec { program, args } => {
-                let words = std::iter::once(program).chain(args);
-                // Words that are no text are left to the system.
-                let words = words.map(|word| placeholder::expand(word, &project).into_string().ok());
-                Some(Line::of_words(words.collect::<Option<_>>()?))
-            }
-            _ => Line::of_shell(self.posix()?.1, &project),
-        }
-    }
-
-    /// The shell that reads the command line, if it is of the POSIX kind, and the line.
-    fn posix(&self) -> Option<(&'static str, &str)> {
-        match &self.handler {
-            Handler::Shell {
-                command,
-                shell: Shell::Sh,
-            } => Some(("/bin/sh", command)),
-            Handler::Shell {
-                command,
-                shell: Shell::Bash,
-            } => Some(("bash", command)),
-            _ => None,
-        }
+        session.unwrap_or_else(|| self.recipe.home())
     }
 
     fn command(&self, req: &HookRequest, cwd: &Path) -> Command {
-        let project = self.project_dir(cwd);
-        let command = match &self.handler {
-            Handler::Exec { program, args } => {
-                let program = placeholder::expand(program, &project);
-                // A path is meant from the hook's directory; a bare name is looked up in PATH.
-                let program = match program.as_bytes().contains(&b'/') {
-                    true => cwd.join(program).into_os_string(),
-                    false => program,
-                };
-                Command::new(program).args(args.iter().map(|arg| placeholder::expand(arg, &project)))
-            }
-            Handler::Shell {
-                command,
-                shell: Shell::PowerShell,
-            } => Command::new("pwsh").args(["-NoProfile", "-Command", command]),
-            Handler::Shell {
-                command,
-                shell: Shell::Bash,
-            } => Command::new("bash").args(["-c", command]),
-            Handler::Shell {
-                command,
-                shell: Shell::Sh,
-            } => Command::new("/bin/sh").args(["-c", command]),
-            Handler::InProcess | Handler::HostOnly { .. } => unreachable!("no program: {}", self.handler),
+        let command = self
+            .recipe
+            .command(cwd)
+            .env(DEPTH, (depth_of(req.var(DEPTH)) + 1).to_string());
+        let command = match req.environment() {
+            Some(vars) => command.environment(Arc::clone(vars)),
+            None => command,
         };
-        let command = command
-            .cwd(cwd)
-            .env("CLAUDE_PROJECT_DIR", project)
-            .env(DEPTH, (depth() + 1).to_string());
         // What no environment can hold must not keep the hook from running.
         let session = req
             .field("/session_id")
@@ -210,7 +151,11 @@ const DEPTH: &str = "HOOK_MANAGER_DEPTH";
 /// How many hook managers this process runs under, each in a hook of the one before; from the variable
 /// `HOOK_MANAGER_DEPTH`, which every hook is given.
 pub fn depth() -> u32 {
-    let depth = env::var(DEPTH).ok();
+    depth_of(env::var_os(DEPTH))
+}
+
+fn depth_of(variable: Option<OsString>) -> u32 {
+    let depth = variable.and_then(|depth| depth.into_string().ok());
     depth.and_then(|depth| depth.parse().ok()).unwrap_or(0)
 }
 

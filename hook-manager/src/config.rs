@@ -42,7 +42,7 @@ pub struct Config {
     pub breaker_open_for: Duration,
     /// How often an idempotent hook is tried again. 3 by default.
     pub retries: u32,
-    /// How many connections, or worker processes, are kept of each hook that has any. 10 by default.
+    /// How many connections an `http` hook has at most, and processes a `worker` hook. 10 by default.
     pub pool_size: usize,
     /// Whether calls are counted and timed, for [`metrics`](crate::HookManager::metrics). On by default.
     pub monitoring: bool,
@@ -101,6 +101,18 @@ impl Config {
     /// Finds the first figure that makes no sense.
     pub(crate) fn check(&self) -> Result<(), BuildError> {
         keys::KEYS.iter().try_for_each(|key| key.check(self))?;
+        for (field, on) in [
+            ("performance_log", self.performance_log),
+            ("save_results", self.save_results),
+        ] {
+            if on && self.state_dir.is_none() {
+                return Err(BuildError::Value {
+                    field,
+                    value: "true, and no state_dir".into(),
+                    expected: "a state_dir to write to".into(),
+                });
+            }
+        }
         match &self.project {
             Some(project) if !project.is_dir() => Err(BuildError::Value {
                 field: "project",

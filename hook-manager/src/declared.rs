@@ -7,8 +7,10 @@ use crate::{
     config::BuildError,
     event::HookEvent,
     hook::{
-        CacheRule, Handler, HookSpec, IfDependencyFails, OnFailure, OnOpen, Origin, Priority, Schedule, Shell,
+        CacheRule, Handler, HookSpec, Http, IfDependencyFails, OnFailure, OnOpen, Origin, Priority, Schedule,
+        Shell, Worker,
     },
+    http,
     in_process::UserService,
     matcher::Matcher,
     output::HookOutput,
@@ -70,6 +72,53 @@ impl Hook {
                 args,
             }),
         )
+    }
+
+    /// A program that is started once, stays, and answers one event after the other: each comes as one line of
+    /// JSON on its standard input, and is answered with one line of JSON on its standard output.
+    ///
+    /// There are up to four of its processes at a time; see [`Worker`] for that and the other figures.
+    /// A process that fails to answer, or does not do so in time, is never asked again.
+    ///
+    /// ```
+    /// # use hook_manager::{Hook, HookEvent, HookManager, HookRequest};
+    /// # tokio::runtime::Runtime::new().map(|rt| rt.block_on(async {
+    /// let seen = r#"while read -r event; do echo '{"systemMessage": "seen"}'; done"#;
+    /// let hook = Hook::worker("seen", HookEvent::Stop, "sh", ["-c", seen]);
+    /// let manager = HookManager::builder().hook(hook).build()?;
+    /// for _ in 0..3 {
+    ///     let report = manager.execute(HookRequest::parse(HookEvent::Stop, "{}")?).await;
+    ///     assert_eq!(report.merged.system_messages, ["seen"]);
+    /// }
+    /// assert_eq!(manager.shutdown().await, 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).expect("the example above works"));
+    /// ```
+    pub fn worker<A: Into<String>>(
+        name: impl Into<String>,
+        event: HookEvent,
+        program: impl Into<String>,
+        args: impl IntoIterator<Item = A>,
+    ) -> Self {
+        let run = Handler::exec(program, args);
+        Self::worker_with(name, event, Worker::new(run))
+    }
+
+    /// A program that stays, with figures of your own. See [`worker`](Self::worker).
+    pub fn worker_with(name: impl Into<String>, event: HookEvent, worker: Worker) -> Self {
+        Self::new(name.into(), event, What::Program(Handler::Worker(worker)))
+    }
+
+    /// An endpoint that the event is posted to, over HTTP connections that are kept. What a success says is read
+    /// as a program's standard output would be; see [`Http`] for headers.
+    ///
+    /// ```
+    /// use hook_manager::{Hook, HookEvent, Http};
+    ///
+    /// let hook = Hook::http("scan", HookEvent::PostToolUse, Http::new("http://127.0.0.1:8080/scan"));
+    /// ```
+    pub fn http(name: impl Into<String>, event: HookEvent, http: Http) -> Self {
+        Self::new(name.into(), event, What::Program(Handler::Http(http)))
     }
 
     /// A command line for `sh -c`.
@@ -249,6 +298,11 @@ impl Hook {
             Some(text) => Some(Rule::parse(text).map_err(|err| bad(err.to_string()))?),
             None => None,
         };
+        match &self.what {
+            What::Program(Handler::Http(http)) => check_http(http).map_err(bad)?,
+            What::Program(Handler::Worker(worker)) => worker.check().map_err(bad)?,
+            _ => {}
+        }
         let (handler, service) = match self.what {
             What::Program(handler) => (handler, None),
             What::Service(service) => (Handler::InProcess, Some(service)),
@@ -271,5 +325,14 @@ impl Hook {
             origin: Origin::builder(),
         };
         Ok((spec, service))
+    }
+}
+
+fn check_http(http: &Http) -> Result<(), String> {
+    http::usable(&http.url).map_err(|err| format!("url: expected http://.., found {:?}: {err}", http.url))?;
+    let wrong = |(name, _): &&(String, String)| !http::is_header_name(name) || http::forbidden(name);
+    match http.headers.iter().find(wrong) {
+        Some((name, _)) => Err(format!("headers: expected one about the content, found {name:?}")),
+        None => Ok(()),
     }
 }

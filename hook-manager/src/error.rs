@@ -1,6 +1,6 @@
 use std::{error::Error, fmt, sync::Arc, time::Duration};
 
-use hook_monitor::{Outcome, Rejected};
+use hook_monitor::{Ending, Outcome, Rejected};
 
 use crate::stack::own::Answer;
 
@@ -101,6 +101,15 @@ pub(crate) fn judge(result: Result<&Answer, &HookError>, _took: Duration) -> Out
     match result {
         Ok(_) => Outcome::Success,
         Err(err) => err.outcome(),
+    }
+}
+
+/// How a call ended, more closely.
+pub(crate) fn ending(result: Result<&Answer, &HookError>, took: Duration) -> Ending {
+    match (result, judge(result, took)) {
+        (Err(HookError::CircuitOpen(_) | HookError::Runaway(_)), _) => Ending::Rejected,
+        (Err(HookError::TimedOut { .. }), Outcome::Failure) => Ending::Timeout,
+        (_, outcome) => outcome.into(),
     }
 }
 

@@ -7,7 +7,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicUsize, Ordering::SeqCst},
     },
     time::Duration,
 };
@@ -98,7 +98,25 @@ impl HookManager {
         self.report(event, None, results, Duration::ZERO)
     }
 
+    /// [Executes](Self::execute_within) a part of an event's hooks: for a process that answers its caller before the
+    /// hooks declared `async` have ended.
+    ///
+    /// `async` hooks that others [depend](crate::Schedule::depends_on) on are awaited like those.
+    pub async fn execute_part(&self, part: Part, total: Duration, req: HookRequest) -> EventReport {
+        self.perform_part(part, total, req, pending::<()>()).await
+    }
+
     async fn perform(&self, total: Duration, req: HookRequest, cancel: impl Future) -> EventReport {
+        self.perform_part(Part::All, total, req, cancel).await
+    }
+
+    async fn perform_part(
+        &self,
+        part: Part,
+        total: Duration,
+        req: HookRequest,
+        cancel: impl Future,
+    ) -> EventReport {
         let inner = &*self.0;
         if let Some(why) = &inner.too_deep {
             return self.not_run(req.event(), Arc::clone(why));
@@ -107,9 +125,14 @@ impl HookManager {
         let _flight = inner.flights.begin();
         let req = req.within(inner.project.as_ref());
         let started = Instant::now();
-        let deadline = started + total.min(inner.config.deadline);
+        let deadline = match part {
+            // Nobody waits for them: each has its own timeout.
+            Part::Background => started + A_DAY,
+            Part::All | Part::Awaited => started + total.min(inner.config.deadline),
+        };
         let mut planned: Vec<(usize, Planned<'_>)> = plan_all(inner.of_event(req.event()), &req)
             .into_iter()
+            .filter_map(|hook| hook.in_part(part))
             .enumerate()
             .collect();
         let entries: Vec<_> = planned.iter().map(|(_, hook)| hook.entry()).collect();
@@ -165,6 +188,20 @@ impl HookManager {
         }
     }
 }
+
+/// Which of an event's hooks are meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Part {
+    /// All of them.
+    All,
+    /// Those whose answers count. The others, declared `async`, are in the report as skipped.
+    Awaited,
+    /// Those declared `async`, without the event's deadline: each has its own timeout.
+    Background,
+}
+
+/// Longer than any hook's timeout.
+const A_DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Ready when the caller, or whoever shuts the manager down, wants no more of the event.
 async fn called_off(inner: &Inner, cancel: impl Future) {
@@ -267,7 +304,8 @@ impl fmt::Debug for Execution<'_> {
     }
 }
 
-/// The events under way.
+/// The events under way. `SeqCst`, so that either the last one sees who waits for it, or that one sees that it was
+/// the last.
 #[derive(Debug, Default)]
 pub(crate) struct Flights {
     count: AtomicUsize,
@@ -279,12 +317,12 @@ pub(crate) struct Flight<'a>(&'a Flights);
 
 impl Flights {
     fn begin(&self) -> Flight<'_> {
-        self.count.fetch_add(1, Relaxed);
+        self.count.fetch_add(1, SeqCst);
         Flight(self)
     }
 
     pub(crate) fn count(&self) -> usize {
-        self.count.load(Relaxed)
+        self.count.load(SeqCst)
     }
 
     /// Waits until there is none.
@@ -302,7 +340,7 @@ impl Flights {
 
 impl Drop for Flight<'_> {
     fn drop(&mut self) {
-        if self.0.count.fetch_sub(1, Relaxed) == 1 {
+        if self.0.count.fetch_sub(1, SeqCst) == 1 {
             self.0.landed.notify_waiters();
         }
     }

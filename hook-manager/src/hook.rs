@@ -2,15 +2,13 @@
 
 use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
-use crate::{
-    event::{HandlerKind, HookEvent},
-    matcher::Matcher,
-    rule::Rule,
-};
+use crate::{event::HookEvent, matcher::Matcher, rule::Rule};
 
+mod handler;
 mod name;
 mod schedule;
 
+pub use handler::{Handler, Http, Shell, Worker};
 pub use name::is_guard_name;
 pub(crate) use name::{NAME_LIMIT, is_name, words};
 pub use schedule::{IfDependencyFails, OnOpen, Priority, Schedule};
@@ -148,123 +146,6 @@ pub struct Identity {
     name: Option<Arc<str>>,
 }
 
-/// What a hook runs. Its `Display` is the command line, or the `type` of what only the host can run.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Handler {
-    /// A line for a shell.
-    Shell {
-        /// The line.
-        command: String,
-        /// The shell that reads it.
-        shell: Shell,
-    },
-    /// A program and its arguments, word for word: no shell reads them.
-    Exec {
-        /// A path, or a name that is looked up.
-        program: String,
-        /// The arguments after it.
-        args: Vec<String>,
-    },
-    /// A service of this process, which the manager holds. No source makes one.
-    InProcess,
-    /// Something that only the host can run. Kept so that it can be reported.
-    HostOnly {
-        /// The handler's `type`.
-        kind: String,
-    },
-}
-
-impl Handler {
-    /// A line for `sh`.
-    pub fn shell(command: impl Into<String>) -> Self {
-        Self::Shell {
-            command: command.into(),
-            shell: Shell::Sh,
-        }
-    }
-
-    /// A program with its arguments.
-    pub fn exec<A: Into<String>>(program: impl Into<String>, args: impl IntoIterator<Item = A>) -> Self {
-        Self::Exec {
-            program: program.into(),
-            args: args.into_iter().map(Into::into).collect(),
-        }
-    }
-
-    /// The kind of handler, as hosts tell them apart; `None` for one that no host knows.
-    pub fn kind(&self) -> Option<HandlerKind> {
-        match self {
-            Self::Shell { .. } | Self::Exec { .. } => Some(HandlerKind::Command),
-            Self::HostOnly { kind } => HandlerKind::find(kind),
-            Self::InProcess => None,
-        }
-    }
-
-    /// Whether it is this very program, asked to run an event: as the one hook of an event in the host's
-    /// settings, it would run itself for ever.
-    pub(crate) fn runs_this_program(&self) -> bool {
-        let is_us = |word: &str| word.rsplit('/').next() == Some("hook-manager");
-        match self {
-            Self::Shell { command, .. } => {
-                let mut words = words_of(command).filter(|word| !word.is_empty());
-                words.by_ref().any(is_us) && words.next() == Some("run")
-            }
-            Self::Exec { program, args } => is_us(program) && args.first().is_some_and(|word| word == "run"),
-            Self::InProcess | Self::HostOnly { .. } => false,
-        }
-    }
-
-    /// The name of a hook that was not given one: the stem of the script, or the program.
-    pub fn default_name(&self) -> String {
-        match self {
-            Self::Shell { command, .. } => name::of_command(words_of(command)),
-            Self::Exec { program, args } => {
-                name::of_command(std::iter::once(program.as_str()).chain(args.iter().map(String::as_str)))
-            }
-            Self::HostOnly { kind } => name::of_command(std::iter::once(kind.as_str())),
-            Self::InProcess => name::of_command(std::iter::once("service")),
-        }
-    }
-}
-
-/// Good enough for a name: words and quotes, as they usually are.
-fn words_of(command: &str) -> impl Iterator<Item = &str> {
-    let between =
-        |c: char| c.is_whitespace() || matches!(c, ';' | '|' | '&' | '(' | ')' | '<' | '>' | '"' | '\'');
-    command.split(between)
-}
-
-impl fmt::Display for Handler {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Shell { command, .. } => f.write_str(command),
-            Self::Exec { program, args } => {
-                f.write_str(program)?;
-                args.iter().try_for_each(|arg| {
-                    match arg.contains(|c: char| c.is_whitespace()) || arg.is_empty() {
-                        true => write!(f, " {arg:?}"),
-                        false => write!(f, " {arg}"),
-                    }
-                })
-            }
-            Self::HostOnly { kind } => f.write_str(kind),
-            Self::InProcess => f.write_str("a service of this process"),
-        }
-    }
-}
-
-/// The shells a command line can be written for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Shell {
-    /// The system's `sh`.
-    #[default]
-    Sh,
-    /// `bash`.
-    Bash,
-    /// PowerShell.
-    PowerShell,
-}
-
 /// What the failure of a hook means for the action it was asked about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum OnFailure {
@@ -316,6 +197,9 @@ pub struct CacheRule {
     /// A look-up costs one `stat` for each, about a microsecond, and reads those that changed. A file over 16 MiB
     /// is told by its times, size and inode alone.
     pub files: Vec<PathBuf>,
+    /// For how long after its time an answer stands in for a failure of the hook, its open circuit included. `None`:
+    /// not at all. Where a guard is left to an old answer, its owner has to be sure that it is still right.
+    pub stale_if_error: Option<Duration>,
     /// Names under which the answers of this hook can be [thrown away](crate::Invalidate::Tag) together with
     /// those of others.
     pub tags: Vec<String>,
@@ -355,6 +239,13 @@ impl CacheRule {
     #[must_use]
     pub fn file(mut self, path: impl Into<PathBuf>) -> Self {
         self.files.push(path.into());
+        self
+    }
+
+    /// Has an answer stand in for a failure for so long after its time.
+    #[must_use]
+    pub fn stale_if_error(mut self, window: Duration) -> Self {
+        self.stale_if_error = Some(window);
         self
     }
 

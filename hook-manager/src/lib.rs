@@ -4,6 +4,7 @@
 compile_error!("hook-manager runs hooks in process groups of their own, which needs a Unix system");
 
 mod builder;
+pub mod check;
 mod command;
 mod config;
 mod declared;
@@ -12,9 +13,12 @@ mod error;
 mod estimate;
 pub mod event;
 mod execute;
+pub mod guide;
 pub mod hook;
 pub mod host;
+mod http;
 mod in_process;
+pub mod install;
 mod json;
 pub mod layers;
 mod manage;
@@ -34,6 +38,7 @@ mod slots;
 pub mod source;
 mod stack;
 mod state;
+mod worker;
 
 pub use self::{
     builder::HookManagerBuilder,
@@ -43,10 +48,10 @@ pub use self::{
     error::HookError,
     estimate::Anomaly,
     event::HookEvent,
-    execute::Execution,
+    execute::{Execution, Part},
     hook::{
-        CacheKey, CacheRule, Handler, HookSpec, IfDependencyFails, OnFailure, OnOpen, Origin, Priority,
-        Schedule,
+        CacheKey, CacheRule, Handler, HookSpec, Http, IfDependencyFails, OnFailure, OnOpen, Origin, Priority,
+        Schedule, Worker,
     },
     manage::{
         Advice, BreakerStatus, Check, EventFigures, Health, HookFigures, Invalidate, Metrics, Optimization,

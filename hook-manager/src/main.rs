@@ -5,6 +5,7 @@
 use std::process::ExitCode;
 
 mod cli;
+mod daemon;
 
 fn main() -> ExitCode {
     cli::main()

@@ -9,7 +9,7 @@ use std::{
 
 use hook_breaker::{CircuitBreaker, Snapshot};
 use hook_cache::CacheStats;
-use hook_monitor::{MonitorSnapshot, Status};
+use hook_monitor::{Gather, Monitor, MonitorSnapshot, Source, Status};
 use hook_pool::PoolStats;
 
 use crate::{
@@ -232,12 +232,52 @@ impl HookManager {
         advice::optimize(self)
     }
 
+    /// The layers of every hook in a registry of their own, for whatever reads such registries: metrics, health, a
+    /// watch for anomalies. Each bears its event's and its hook's name, such as `PreToolUse/guard`.
+    pub fn monitor(&self) -> Monitor {
+        let hooks = self.0.entries.len();
+        let monitor = Monitor::new().limit_per_layer(hooks);
+        for (entry, own) in self.runnable() {
+            let name: Arc<str> = format!("{}/{}", entry.event(), entry.name()).into();
+            for source in own.sources() {
+                let (name, source) = (Arc::clone(&name), source);
+                // One that is refused, for a name that is too long say, counts as such in the registry.
+                let _ = monitor.register(Named { name, source });
+            }
+        }
+        monitor
+    }
+
     /// The hooks that are run here, and their stacks.
     pub(crate) fn runnable(&self) -> impl Iterator<Item = (&Entry, &Own)> {
         self.0
             .entries
             .iter()
             .filter_map(|entry| Some((entry, entry.own()?)))
+    }
+}
+
+/// A layer under a name that tells it from those of other events.
+struct Named {
+    name: Arc<str>,
+    source: Arc<dyn Source>,
+}
+
+impl Source for Named {
+    fn layer(&self) -> &'static str {
+        self.source.layer()
+    }
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn status(&self) -> Status {
+        self.source.status()
+    }
+
+    fn read(&self, into: &mut dyn Gather) {
+        self.source.read(into);
     }
 }
 

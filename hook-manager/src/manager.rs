@@ -1,21 +1,18 @@
-use std::{
-    collections::HashMap,
-    fmt,
-    path::Path,
-    sync::{Arc, Mutex},
-};
+use std::{collections::HashMap, fmt, path::Path, sync::Arc};
 
 use hook_monitor::Source;
+use hook_pool::PoolHandle;
 use tokio::sync::watch;
 
 use crate::{
     builder::HookManagerBuilder,
-    command::{self, CommandHook, Parts},
+    command::{self, CommandHook, Parts, Recipe},
     config::{self, BuildError, Config},
     dependencies::{self, Candidate},
-    event::HookEvent,
+    event::{HandlerKind, HookEvent},
     execute::Flights,
-    hook::{Handler, HookSpec, Identity},
+    hook::{Handler, HookSpec, Identity, Worker},
+    http::HttpHook,
     in_process::{InProcessHook, UserService},
     manage::Tallies,
     plan::{Entry, Way, What},
@@ -25,6 +22,7 @@ use crate::{
     source::{BrokenHook, Loaded, Problem},
     stack::own,
     state::Store,
+    worker::{self, WorkerHook},
 };
 
 /// Runs the hooks of events: each in its own stack, all within one deadline, to one merged answer.
@@ -64,7 +62,7 @@ pub(crate) struct Inner {
     /// Set when events under way are to be called off.
     pub(crate) off: watch::Sender<bool>,
     pub(crate) tallies: Tallies,
-    pub(crate) store: Option<Mutex<Store>>,
+    pub(crate) store: Option<Store>,
 }
 
 impl HookManager {
@@ -98,12 +96,12 @@ impl HookManager {
             Candidate::Broken(_) => None,
         });
         let lanes = Lanes::new(config.max_concurrent_hooks, specs);
-        let runaway = Runaway::new(config.max_context_per_session);
+        let runaway = Runaway::new(config.max_context_per_session, hooks.len());
         let mut first: HashMap<Identity, usize> = HashMap::new();
         let mut entries: Vec<Entry> = Vec::with_capacity(hooks.len());
         for (at, (hook, needs)) in hooks.into_iter().zip(needs).enumerate() {
             let (what, twin) = match hook {
-                Candidate::Broken(hook) => (What::Broken(*hook), at),
+                Candidate::Broken(hook) => (What::Broken(hook), at),
                 Candidate::Hook(spec, service) => {
                     let twin = *first.entry(spec.identity()).or_insert(at);
                     let schedule = &spec.schedule;
@@ -143,7 +141,7 @@ impl HookManager {
         let store = config
             .state_dir
             .as_deref()
-            .map(|dir| Store::open(dir, &entries, &config, &mut problems));
+            .map(|dir| Store::open(dir, &entries, &runaway, &config, &mut problems));
         Ok(Self(Arc::new(Inner {
             project: config.project.as_deref().map(Arc::from),
             config,
@@ -157,7 +155,7 @@ impl HookManager {
             flights: Flights::default(),
             off: watch::Sender::new(false),
             tallies: Tallies::default(),
-            store: store.map(Mutex::new),
+            store,
         })))
     }
 
@@ -169,7 +167,7 @@ impl HookManager {
     /// The hooks that are declared but cannot be used. At their event each yields a failure.
     pub fn broken_hooks(&self) -> impl Iterator<Item = &BrokenHook> {
         self.0.entries.iter().filter_map(|entry| match &entry.what {
-            What::Broken(hook) => Some(hook),
+            What::Broken(hook) => Some(&**hook),
             What::Hook(..) => None,
         })
     }
@@ -196,6 +194,14 @@ impl HookManager {
 }
 
 impl Inner {
+    /// What outlives a call: connections, and processes that stay.
+    pub(crate) fn pools(&self) -> impl Iterator<Item = &PoolHandle> {
+        self.entries
+            .iter()
+            .filter_map(Entry::own)
+            .filter_map(|own| own.pool.as_ref())
+    }
+
     /// The hooks of an event, in declared order.
     pub(crate) fn of_event(&self, event: &HookEvent) -> impl Iterator<Item = &Entry> {
         let places = self.by_event.get(event).map(Vec::as_slice).unwrap_or_default();
@@ -216,7 +222,7 @@ fn way(
     }
     let timeout = spec.effective_timeout();
     let slots = lanes.slots(spec, gauge);
-    Way::Run(match (service, &spec.handler) {
+    Way::Run(Box::new(match (service, &spec.handler) {
         (Some(inner), _) => {
             let hook = InProcessHook {
                 inner,
@@ -233,21 +239,68 @@ fn way(
                 stderr: config.output_limit,
                 ..Limits::default()
             };
-            let (handler, project) = (spec.handler.clone(), config.project.clone());
             let hook = CommandHook::new(Parts {
-                handler,
-                project,
+                recipe: recipe(&spec.handler, config),
                 timeout,
                 limits,
                 slots,
             });
             own::build(spec, config, hook, None)
         }
+        (None, Handler::Worker(worker)) => {
+            let worker = Worker {
+                processes: worker.processes.min(config.pool_size),
+                ..worker.clone()
+            };
+            let figures = worker::Figures {
+                name: &spec.name,
+                worker: &worker,
+                timeout,
+                grace: config.grace,
+                limit: config.output_limit,
+            };
+            let hook = WorkerHook::new(recipe(&worker.run, config), &figures, slots);
+            let pool = hook.handle();
+            own::build(spec, config, hook, Some(pool))
+        }
+        (None, Handler::Http(_)) if !spec.event.spec().handlers.contains(&HandlerKind::Http) => {
+            let why = format!("the host runs no http hooks on {}", spec.event).into();
+            return Way::HostOnly { why };
+        }
+        (None, Handler::Http(http)) => {
+            let hook = match HttpHook::new(
+                &spec.name,
+                http,
+                timeout,
+                config.output_limit,
+                config.pool_size,
+                slots,
+            ) {
+                Ok(hook) => hook,
+                Err(err) => {
+                    let why = format!("{}: {err}", http.url).into();
+                    return Way::HostOnly { why };
+                }
+            };
+            let pool = hook.handle();
+            own::build(spec, config, hook, Some(pool))
+        }
+        (None, Handler::HostOnly { kind }) if HandlerKind::find(kind).is_none() => {
+            let why = format!("the host runs it, from its own settings: {kind}").into();
+            return Way::HostOnly { why };
+        }
         (None, handler) => {
             let why = format!("only the host can run a {handler} hook").into();
             return Way::HostOnly { why };
         }
-    })
+    }))
+}
+
+fn recipe(handler: &Handler, config: &Config) -> Recipe {
+    Recipe {
+        handler: handler.clone(),
+        project: config.project.clone(),
+    }
 }
 
 impl fmt::Debug for HookManager {

@@ -12,6 +12,7 @@ use tower::ServiceExt;
 use crate::{
     error::HookError,
     event::HookEvent,
+    execute::Part,
     hook::{HookSpec, IfDependencyFails, OnFailure, OnOpen, Origin, Priority},
     output::HookOutput,
     policy,
@@ -38,11 +39,11 @@ pub(crate) struct Entry {
 
 pub(crate) enum What {
     Hook(Box<HookSpec>, Way),
-    Broken(BrokenHook),
+    Broken(Box<BrokenHook>),
 }
 
 pub(crate) enum Way {
-    Run(Own),
+    Run(Box<Own>),
     HostOnly { why: Arc<str> },
 }
 
@@ -305,6 +306,8 @@ impl<'a> Planned<'a> {
             _ => {
                 result.ran = trace.time_run(now.into_std());
                 result.anomaly = trace.anomaly();
+                // The last attempt failed, and an older answer stands in for it.
+                result.cached = result.success() && trace.last_error().is_some();
             }
         }
         if let (Ended::Failed(HookError::CircuitOpen(_)), Todo::Run(own)) = (&result.ended, &self.todo) {
@@ -320,6 +323,24 @@ impl<'a> Planned<'a> {
             done.send_replace(answered);
         }
         result
+    }
+
+    /// Itself, if it belongs to this part of the event: as one to be run, or as one of which it is said that it is
+    /// run elsewhere.
+    pub(crate) fn in_part(mut self, part: Part) -> Option<Self> {
+        // Somebody waits for one that others depend on.
+        let alone = self.entry.standing.background && self.done.is_none();
+        match part {
+            Part::Background if !alone => return None,
+            Part::Awaited if alone && matches!(self.todo, Todo::Run(_)) => {
+                self.waits.clear();
+                self.todo = Todo::Known(Ended::Skipped(
+                    "it is async, and runs on without being waited for".into(),
+                ));
+            }
+            _ => {}
+        }
+        Some(self)
     }
 
     /// What becomes of it if its event is called off.

@@ -31,6 +31,7 @@ use self::{exit::Exit, feed::feed, group::Group};
 mod capture;
 mod census;
 mod command;
+mod dialogue;
 mod error;
 mod exit;
 mod feed;
@@ -45,8 +46,10 @@ pub use self::{
     error::RunError,
     exit::Ended,
     limits::Limits,
-    orphans::{adopt_orphans, quiesce},
+    orphans::{adopt_orphans, end_orphans, quiesce},
 };
+
+pub(crate) use self::dialogue::{AskError, Dialogue};
 
 use self::capture::Reader;
 

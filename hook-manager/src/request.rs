@@ -1,5 +1,6 @@
 use std::{
     error::Error,
+    ffi::{OsStr, OsString},
     fmt,
     path::Path,
     sync::{
@@ -31,6 +32,8 @@ pub struct HookRequest {
     input: Arc<Input>,
     project: Option<Arc<Path>>,
     deadline: Option<Instant>,
+    /// The asker's, where it is not this process's.
+    environment: Option<Arc<[(OsString, OsString)]>>,
     trace: Arc<Trace>,
 }
 
@@ -128,6 +131,7 @@ impl HookRequest {
             input: Arc::new(input),
             project: None,
             deadline: None,
+            environment: None,
             trace: Arc::default(),
         }
     }
@@ -166,6 +170,43 @@ impl HookRequest {
     pub fn remaining(&self, now: Instant) -> Option<Duration> {
         self.deadline
             .map(|deadline| deadline.saturating_duration_since(now))
+    }
+
+    /// Has hooks that are programs see the environment of whoever asks, in place of this process's: for a process
+    /// that runs hooks on behalf of others. A variable that is named twice has its last value.
+    ///
+    /// ```
+    /// use hook_manager::{HookEvent, HookRequest};
+    ///
+    /// let req = HookRequest::parse(HookEvent::Stop, b"{}")?.with_environment([("LANG".into(), "C".into())]);
+    /// assert_eq!(req.var("LANG"), Some("C".into()));
+    /// assert_eq!(req.var("PATH"), None);
+    /// # Ok::<(), hook_manager::InputError>(())
+    /// ```
+    #[must_use]
+    pub fn with_environment(self, vars: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
+        Self {
+            environment: Some(vars.into_iter().collect()),
+            ..self
+        }
+    }
+
+    /// A variable of the environment that hooks see: the asker's, or else this process's.
+    pub fn var(&self, name: impl AsRef<OsStr>) -> Option<OsString> {
+        let name = name.as_ref();
+        match &self.environment {
+            Some(vars) => vars
+                .iter()
+                .rev()
+                .find(|(one, _)| one == name)
+                .map(|(_, value)| value.clone()),
+            None => std::env::var_os(name),
+        }
+    }
+
+    /// The whole of the asker's environment, where it is not this process's.
+    pub(crate) fn environment(&self) -> Option<&Arc<[(OsString, OsString)]>> {
+        self.environment.as_ref()
     }
 
     pub(crate) fn within(self, project: Option<&Arc<Path>>) -> Self {

@@ -36,7 +36,8 @@ pub struct HookResult {
     pub queued: Duration,
     /// How often the hook was started for this event; none when the cache answered.
     pub attempts: u32,
-    /// Whether the answer came from the cache, or was shared with another event asking the same.
+    /// Whether the answer came from the cache, also in place of a failure, or was shared with another event asking the
+    /// same.
     pub cached: bool,
     /// What its circuit is doing now; `None` without a breaker.
     pub breaker: Option<State>,

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -20,6 +20,8 @@ const MINUTE: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(crate) struct Runaway {
     max_context: u64,
+    /// By the hook's number.
+    minutes: Vec<Mutex<Minute>>,
     sessions: Mutex<Sessions>,
 }
 
@@ -33,9 +35,18 @@ struct Sessions {
 #[derive(Debug, Default)]
 struct Session {
     last_used: u64,
+    counts: Counts,
+    /// What of it the saved state knows.
+    saved: Counts,
+}
+
+/// What happened in one session.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
     /// By the hook's number.
-    runs: Vec<u32>,
-    context: u64,
+    pub(crate) runs: Vec<u32>,
+    /// Bytes.
+    pub(crate) context: u64,
 }
 
 /// One hook's limits.
@@ -45,7 +56,6 @@ pub(crate) struct Gauge {
     number: usize,
     per_minute: u32,
     per_session: u32,
-    minute: Mutex<Minute>,
 }
 
 /// Two minutes side by side: of the last one counts what has not slid out yet.
@@ -54,12 +64,15 @@ struct Minute {
     began: Option<Instant>,
     last: u32,
     this: u32,
+    /// Runs that the saved state does not know.
+    fresh: u32,
 }
 
 impl Runaway {
-    pub(crate) fn new(max_context: u64) -> Arc<Self> {
+    pub(crate) fn new(max_context: u64, hooks: usize) -> Arc<Self> {
         Arc::new(Self {
             max_context,
+            minutes: (0..hooks).map(|_| Mutex::default()).collect(),
             sessions: Mutex::default(),
         })
     }
@@ -68,13 +81,62 @@ impl Runaway {
     pub(crate) fn book_context(&self, req: &HookRequest, bytes: usize) -> bool {
         let Some(name) = session(req) else { return true };
         let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
-        let session = sessions.of(name);
-        let sum = session.context.saturating_add(bytes as u64);
+        let counts = &mut sessions.of(name).counts;
+        let sum = counts.context.saturating_add(bytes as u64);
         let fits = sum <= self.max_context;
         if fits {
-            session.context = sum;
+            counts.context = sum;
         }
         fits
+    }
+
+    /// A hook's runs since the last time this was asked.
+    pub(crate) fn fresh_runs(&self, number: usize) -> u32 {
+        std::mem::take(&mut self.minute(number).fresh)
+    }
+
+    /// Goes on in the middle of a minute: so long after it began, with so many runs in the one before and in this.
+    pub(crate) fn restore_minute(&self, number: usize, gone: Duration, last: u32, this: u32) {
+        *self.minute(number) = Minute {
+            began: Instant::now().checked_sub(gone),
+            last,
+            this,
+            fresh: 0,
+        };
+    }
+
+    /// What happened in each session since the last time this was asked.
+    pub(crate) fn fresh_sessions(&self) -> Vec<(String, Counts)> {
+        let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        let changed = sessions
+            .by_name
+            .iter_mut()
+            .filter(|(_, session)| session.counts != session.saved);
+        changed
+            .map(|(name, session)| {
+                let before = std::mem::replace(&mut session.saved, session.counts.clone());
+                let mut fresh = session.counts.clone();
+                fresh.context -= before.context;
+                for (runs, before) in fresh.runs.iter_mut().zip(before.runs) {
+                    *runs -= before;
+                }
+                (name.to_string(), fresh)
+            })
+            .collect()
+    }
+
+    /// Goes on with a session.
+    pub(crate) fn restore_session(&self, name: &str, counts: Counts) {
+        let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        let session = sessions.of(name);
+        session.saved = counts.clone();
+        session.counts = counts;
+    }
+
+    fn minute(&self, number: usize) -> MutexGuard<'_, Minute> {
+        self.minutes[number]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn max_context(&self) -> u64 {
@@ -113,13 +175,15 @@ impl Gauge {
             number,
             per_minute,
             per_session,
-            minute: Mutex::default(),
         }
     }
 
     /// Counts one run, unless it would be one too many.
     pub(crate) fn admit(&self, req: &HookRequest) -> Result<(), HookError> {
-        let runs = self.minute(|minute| minute.admit(Instant::now(), self.per_minute));
+        let runs = self
+            .all
+            .minute(self.number)
+            .admit(Instant::now(), self.per_minute);
         if let Err(runs) = runs {
             let why = format!(
                 "{runs} runs in the last minute; expected at most {} (max_runs_per_minute)",
@@ -129,7 +193,7 @@ impl Gauge {
         }
         let Some(name) = session(req) else { return Ok(()) };
         let mut sessions = self.all.sessions.lock().unwrap_or_else(PoisonError::into_inner);
-        let runs = &mut sessions.of(name).runs;
+        let runs = &mut sessions.of(name).counts.runs;
         if runs.len() <= self.number {
             runs.resize(self.number + 1, 0);
         }
@@ -142,10 +206,6 @@ impl Gauge {
         }
         runs[self.number] += 1;
         Ok(())
-    }
-
-    fn minute<T>(&self, change: impl FnOnce(&mut Minute) -> T) -> T {
-        change(&mut self.minute.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -166,6 +226,7 @@ impl Minute {
             return Err(runs as u32);
         }
         self.this += 1;
+        self.fresh += 1;
         Ok(())
     }
 }
@@ -183,7 +244,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_minute_slides() {
-        let gauge = Gauge::new(&Runaway::new(1), 0, 10, u32::MAX);
+        let gauge = Gauge::new(&Runaway::new(1, 1), 0, 10, u32::MAX);
         let req = of_session("a");
         let admitted = |gauge: &Gauge| (0..20).filter(|_| gauge.admit(&req).is_ok()).count();
         assert_eq!(admitted(&gauge), 10);
@@ -195,7 +256,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_session_has_its_own_count_and_a_million_sessions_take_no_memory() {
-        let all = Runaway::new(100);
+        let all = Runaway::new(100, 4);
         let gauge = Gauge::new(&all, 3, u32::MAX, 2);
         let admitted = |name: &str| (0..5).filter(|_| gauge.admit(&of_session(name)).is_ok()).count();
         assert_eq!((admitted("a"), admitted("b"), admitted("a")), (2, 2, 0));
@@ -207,7 +268,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn context_is_booked_until_the_session_has_had_enough() {
-        let all = Runaway::new(100);
+        let all = Runaway::new(100, 4);
         let fits = |bytes| all.book_context(&of_session("a"), bytes);
         assert_eq!(
             (fits(60), fits(60), fits(40), fits(1)),

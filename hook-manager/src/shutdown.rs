@@ -1,5 +1,6 @@
 use std::{io, sync::Arc, time::Duration};
 
+use futures::future::join_all;
 use tokio::time::timeout;
 
 use crate::{manager::HookManager, process};
@@ -28,6 +29,7 @@ impl HookManager {
     /// The processes are those of this whole program: with several managers, shut down the last one last.
     pub async fn shutdown(&self) -> usize {
         self.0.lanes.close();
+        self.close_pools().await;
         let left = process::quiesce(self.0.config.grace + Duration::from_secs(1)).await;
         // What went wrong is in the health.
         let _ = self.save_aside().await;
@@ -52,6 +54,7 @@ impl HookManager {
             // They are only dropped: whoever awaits them has to be polled once.
             let _ = timeout(self.0.config.grace, flights.all_landed()).await;
         }
+        self.close_pools().await;
         let left = process::quiesce(self.0.config.grace + Duration::from_secs(1)).await;
         ShutdownReport {
             drained: before.saturating_sub(called_off),
@@ -59,6 +62,12 @@ impl HookManager {
             left,
             saved: self.save_aside().await,
         }
+    }
+
+    /// Closes what outlives a call: connections, and workers, of which those that are being asked have their grace.
+    async fn close_pools(&self) {
+        let grace = self.0.config.grace;
+        join_all(self.0.pools().map(|pool| pool.drain(grace))).await;
     }
 
     /// Saves on a thread that may block.

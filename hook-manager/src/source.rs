@@ -3,7 +3,7 @@
 use std::{
     collections::{HashMap, HashSet},
     fmt,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -14,7 +14,10 @@ use crate::{
 };
 
 mod directory;
-mod json;
+pub(crate) mod installed;
+pub(crate) mod json;
+mod limits;
+pub(crate) mod place;
 mod settings;
 pub(crate) mod spelling;
 
@@ -23,6 +26,9 @@ pub(crate) mod spelling;
 /// The order is that of precedence: settings files given by name, in the order given; the project's
 /// `.claude/settings.local.json`; its `.claude/settings.json`; the directory of scripts. Hooks are declared
 /// in that order, too.
+///
+/// Where hooks of a settings file were moved by [`install`](crate::install) to a file of ours beside it, that file is
+/// read in its place, and what the settings file still has is the host's to run.
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
     /// A project, whose `.claude` folder is read. Its settings files may be missing.
@@ -153,18 +159,24 @@ impl fmt::Display for Problem {
 pub fn load(sources: &Sources) -> Loaded {
     let mut loaded = Loaded::default();
     let mut found = Vec::new();
+    let mut limits = limits::HttpLimits::default();
     // The first file that says something about it, in order of precedence, decides.
     let mut disabled: Option<(bool, PathBuf)> = None;
-    for (path, must_exist) in sources.files() {
-        let settings = settings::read(&path, must_exist);
+    let mut host = HashSet::new();
+    for File { path, must_exist, of } in sources.files() {
+        let mut settings = settings::read(&path, must_exist);
+        if of == Whose::Host {
+            installed::leave_to_host(&mut settings, &mut host);
+        }
         loaded.problems.extend(settings.problems);
-        found.extend(settings.found);
+        found.extend(settings.found.into_iter().map(|one| (of, one)));
+        limits.join(settings.http_urls, settings.http_env);
         disabled = disabled.or(settings.disable_all_hooks.map(|disabled| (disabled, path)));
     }
     if let Some(path) = &sources.hooks_dir {
         let directory = directory::read(path);
         loaded.problems.extend(directory.problems);
-        found.extend(directory.found);
+        found.extend(directory.found.into_iter().map(|one| (Whose::Named, one)));
     }
     if let Some((true, path)) = disabled {
         let what = format!("`disableAllHooks` is true: {} hooks do not run", found.len());
@@ -178,8 +190,10 @@ pub fn load(sources: &Sources) -> Loaded {
         return loaded;
     }
     let mut known = Known::default();
-    for one in found {
-        match one {
+    for (of, one) in found {
+        match limits.apply(one, &mut loaded.problems) {
+            // Not moved yet, or back already: the host runs it.
+            Found::Hook(hook) if of == Whose::Ours && host.contains(&mark(&hook)) => {}
             Found::Hook(mut hook) => match known.same(&hook) {
                 Some(first) => {
                     let first = &mut loaded.hooks[first];
@@ -187,9 +201,7 @@ pub fn load(sources: &Sources) -> Loaded {
                     first.absorb(&hook);
                 }
                 None => {
-                    known
-                        .first
-                        .insert((hook.identity(), hook.matcher.text().into()), loaded.hooks.len());
+                    known.first.insert(mark(&hook), loaded.hooks.len());
                     hook.name = known.name(&hook.event, &hook.name);
                     loaded.hooks.push(*hook);
                 }
@@ -203,16 +215,58 @@ pub fn load(sources: &Sources) -> Loaded {
     loaded
 }
 
+/// One settings file to read.
+struct File {
+    path: PathBuf,
+    must_exist: bool,
+    of: Whose,
+}
+
+/// Who runs the hooks of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Whose {
+    /// We do: it was named, or is a project's and nothing was installed.
+    Named,
+    /// We do: they were moved there.
+    Ours,
+    /// The host does: it is what `install` left in the host's own file.
+    Host,
+}
+
 impl Sources {
-    /// The settings files, and whether each must exist; the one that has precedence first.
-    fn files(&self) -> impl Iterator<Item = (PathBuf, bool)> {
-        let named = self.settings.iter().map(|file| (file.clone(), true));
-        let of_project = ["settings.local.json", "settings.json"]
-            .into_iter()
-            .filter_map(|file| {
-                let project = self.project.as_ref()?;
-                Some((project.join(".claude").join(file), false))
+    /// The settings files; the one that has precedence first.
+    fn files(&self) -> impl Iterator<Item = File> {
+        let named = self.settings.iter().map(|file| File {
+            path: file.clone(),
+            must_exist: true,
+            of: Whose::Named,
+        });
+        let claude = self.project.as_ref().map(|project| project.join(".claude"));
+        // One that cannot be looked at is read, and then complained of.
+        let ours_of = move |claude: &Path, ours: &str| {
+            let ours = claude.join(ours);
+            ours.symlink_metadata().is_ok().then_some(ours)
+        };
+        let mut installed = installed::PAIRS.iter();
+        let is_installed = claude
+            .as_deref()
+            .is_some_and(|claude| installed.any(|(_, ours)| ours_of(claude, ours).is_some()));
+        // Both: what is written into the other one later is the host's as well.
+        let of = if is_installed { Whose::Host } else { Whose::Named };
+        let of_project = installed::PAIRS.into_iter().flat_map(move |(settings, ours)| {
+            let ours = claude.as_deref().and_then(|claude| ours_of(claude, ours));
+            let ours = ours.map(|path| File {
+                path,
+                must_exist: true,
+                of: Whose::Ours,
             });
+            let settings = claude.as_ref().map(|claude| File {
+                path: claude.join(settings),
+                must_exist: false,
+                of,
+            });
+            ours.into_iter().chain(settings)
+        });
         named.chain(of_project)
     }
 }
@@ -224,19 +278,24 @@ enum Found {
     Broken(Box<BrokenHook>),
 }
 
+/// What makes a hook a copy of another: one with another matcher is none, for each runs where the other does not.
+type Mark = (Identity, Box<str>);
+
+fn mark(hook: &HookSpec) -> Mark {
+    (hook.identity(), hook.matcher.text().into())
+}
+
 /// The hooks so far, to recognise a second copy and a second use of a name.
 #[derive(Default)]
 struct Known {
-    first: HashMap<(Identity, Box<str>), usize>,
+    first: HashMap<Mark, usize>,
     names: HashSet<(HookEvent, Arc<str>)>,
 }
 
 impl Known {
-    /// The first copy of a hook. One with another matcher is no copy: each runs where the other does not.
+    /// The first copy of a hook.
     fn same(&self, hook: &HookSpec) -> Option<usize> {
-        self.first
-            .get(&(hook.identity(), hook.matcher.text().into()))
-            .copied()
+        self.first.get(&mark(hook)).copied()
     }
 
     /// The name, with a number behind it if it is taken.

@@ -5,12 +5,14 @@ use std::{
     collections::{BTreeMap, HashMap},
     fs, io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, atomic::Ordering::Relaxed},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::{Duration, SystemTime},
 };
 
 use hook_breaker::SavedCircuit;
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::{
@@ -21,30 +23,34 @@ use crate::{
     manager::{HookManager, Inner},
     plan::Entry,
     result::EventReport,
+    runaway::Runaway,
     source::{Problem, Severity},
     stack::own::Own,
 };
 
 mod answers;
+mod file;
 mod folder;
 mod log;
 
+use file::{File, MINUTE, Saved, parse};
 use folder::Folder;
-
-/// The form of the file. Another number is another program's, or another version's.
-const VERSION: u32 = 1;
-/// Hooks that are remembered; of more, those that were not seen for the longest are forgotten.
-const HOOKS: usize = 4_096;
 
 /// What a manager keeps in its folder.
 pub(crate) struct Store {
+    /// Held while files are written, which may take a while: only by those who may block.
+    writer: Mutex<Writer>,
+    /// Lines for the log, and what went wrong; held for moments.
+    log: Mutex<log::Log>,
+    last_error: Mutex<Option<String>>,
+    /// Whether a task saves every now and then.
+    kept: AtomicBool,
+}
+
+struct Writer {
     folder: Folder,
-    log: log::Log,
     /// By hook: what of it is in the file already.
     written: HashMap<String, Written>,
-    last_error: Option<String>,
-    /// Whether a task saves every now and then.
-    kept: bool,
 }
 
 /// What of one hook is in the file.
@@ -55,36 +61,15 @@ struct Written {
     circuit: Option<serde_json::Value>,
 }
 
-#[derive(Serialize, Deserialize)]
-struct File {
-    version: u32,
-    /// Of the program that wrote it, for people.
-    written_by: String,
-    /// Milliseconds after 1970.
-    saved_at: u64,
-    /// By event and name.
-    hooks: BTreeMap<String, Saved>,
-}
-
-#[derive(Clone, Serialize, Deserialize)]
-struct Saved {
-    saved_at: u64,
-    /// A digest of what the hook is: what is known about another one of the same name is nothing.
-    identity: String,
-    totals: Totals,
-    estimate: estimate::Saved,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    circuit: Option<SavedCircuit>,
-    /// Whether the user was told that the circuit is open.
-    #[serde(default)]
-    told: bool,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    answers: Vec<answers::Saved>,
-}
-
 impl Store {
     /// Opens the folder and has every hook go on where it left off.
-    pub(crate) fn open(dir: &Path, entries: &[Entry], config: &Config, problems: &mut Vec<Problem>) -> Self {
+    pub(crate) fn open(
+        dir: &Path,
+        entries: &[Entry],
+        runaway: &Runaway,
+        config: &Config,
+        problems: &mut Vec<Problem>,
+    ) -> Self {
         let mut say = |file: &Path, what: String| {
             problems.push(Problem {
                 severity: Severity::Warning,
@@ -97,26 +82,19 @@ impl Store {
             say(dir, format!("the state cannot be kept here: {err}"));
             folder
         });
-        let mut store = Self {
-            log: log::Log::new(config.performance_log),
-            folder,
-            written: HashMap::new(),
-            last_error: None,
-            kept: false,
-        };
-        let file = match store
-            .folder
+        let mut written = HashMap::new();
+        let file = match folder
             .read()
             .and_then(|text| text.map(|text| parse(&text)).transpose())
         {
             Ok(file) => file.unwrap_or_else(File::new),
             Err(err) => {
-                let aside = store.folder.set_aside().map_or_else(
+                let aside = folder.set_aside().map_or_else(
                     |err| format!("could not be set aside: {err}"),
                     |aside| format!("is set aside as {}", aside.display()),
                 );
                 say(
-                    &store.folder.state(),
+                    &folder.state(),
                     format!("is no state of ours ({err}), and {aside}"),
                 );
                 File::new()
@@ -127,21 +105,33 @@ impl Store {
             if let (Some(saved), Some(spec)) = (file.hooks.get(&key), entry.spec()) {
                 if saved.identity == identity(spec) {
                     restore(own, saved);
-                    let written = Written {
+                    let now = Written {
                         live: Totals::default(),
                         runs: own.estimate.runs(),
                         circuit: own.breaker.as_ref().map(|breaker| comparable(&breaker.save())),
                     };
-                    store.written.insert(key, written);
+                    written.insert(key, now);
                 }
             }
         }
-        store
+        file.restore_runs(entries, runaway);
+        Self {
+            writer: Mutex::new(Writer { folder, written }),
+            log: Mutex::new(log::Log::new(config.performance_log)),
+            last_error: Mutex::default(),
+            kept: AtomicBool::new(false),
+        }
     }
+}
 
+impl Writer {
     /// Writes what is new since the last time, on top of what others have written meanwhile.
-    fn save(&mut self, inner: &Inner) -> io::Result<()> {
-        self.log.write(&self.folder)?;
+    fn save(&mut self, inner: &Inner, log: &Mutex<log::Log>) -> io::Result<()> {
+        let lines = lock(log).take();
+        if let Err(err) = log::write(&lines, &self.folder) {
+            lock(log).put_back(lines);
+            return Err(err);
+        }
         let lock = self.folder.lock()?;
         let mut file = match self.folder.read() {
             Ok(Some(text)) => parse(&text).unwrap_or_else(|_| File::new()),
@@ -149,8 +139,10 @@ impl Store {
             Err(err) => return Err(err),
         };
         let mut written = HashMap::new();
-        for (entry, own) in runnable(&inner.entries) {
-            let Some(spec) = entry.spec() else { continue };
+        for (number, entry) in inner.entries.iter().enumerate() {
+            let (Some(own), Some(spec)) = (entry.own(), entry.spec()) else {
+                continue;
+            };
             let (key, identity) = (key(entry), identity(spec));
             let before = self.written.get(&key).cloned().unwrap_or_default();
             let theirs = file.hooks.remove(&key).filter(|saved| saved.identity == identity);
@@ -164,6 +156,7 @@ impl Store {
                 estimate: own.estimate.save(),
                 circuit: circuit.clone(),
                 told: false,
+                minutes: BTreeMap::new(),
                 answers: Vec::new(),
             });
             saved.saved_at = millis(SystemTime::now());
@@ -176,10 +169,16 @@ impl Store {
                     ..own.estimate.save()
                 };
             }
-            if now_circuit != before.circuit {
+            let changed = now_circuit != before.circuit;
+            if changed {
                 saved.circuit = circuit;
-                saved.told = own.is_told();
             }
+            // Once somebody was told of a break, nobody else is.
+            saved.told = own.is_told() || (saved.told && !changed);
+            let minute = millis(SystemTime::now()) / MINUTE;
+            saved.minutes.retain(|one, _| *one + 1 >= minute);
+            let in_minute = saved.minutes.entry(minute).or_default();
+            *in_minute = in_minute.saturating_add(inner.runaway.fresh_runs(number));
             if inner.config.save_results {
                 saved.answers = answers::save(own);
             }
@@ -193,6 +192,7 @@ impl Store {
                 },
             );
         }
+        file.add_sessions(inner);
         file.forget();
         file.saved_at = millis(SystemTime::now());
         let text = serde_json::to_vec(&file).map_err(io::Error::other)?;
@@ -200,41 +200,6 @@ impl Store {
         self.written = written;
         Ok(())
     }
-}
-
-impl File {
-    fn new() -> Self {
-        Self {
-            version: VERSION,
-            written_by: concat!("hook-manager ", env!("CARGO_PKG_VERSION")).into(),
-            saved_at: 0,
-            hooks: BTreeMap::new(),
-        }
-    }
-
-    fn forget(&mut self) {
-        while self.hooks.len() > HOOKS {
-            let oldest = self.hooks.iter().min_by_key(|(_, saved)| saved.saved_at);
-            let Some(oldest) = oldest.map(|(key, _)| key.clone()) else {
-                return;
-            };
-            self.hooks.remove(&oldest);
-        }
-    }
-}
-
-fn parse(text: &[u8]) -> io::Result<File> {
-    #[derive(Deserialize)]
-    struct Version {
-        version: u32,
-    }
-    let invalid = |err: serde_json::Error| io::Error::new(io::ErrorKind::InvalidData, err);
-    let Version { version } = serde_json::from_slice(text).map_err(invalid)?;
-    if version != VERSION {
-        let why = format!("version {version}, expected {VERSION}");
-        return Err(io::Error::new(io::ErrorKind::InvalidData, why));
-    }
-    serde_json::from_slice(text).map_err(invalid)
 }
 
 fn restore(own: &Own, saved: &Saved) {
@@ -302,8 +267,8 @@ impl Own {
 
 // ===== the manager's side =====
 
-fn lock(store: &Mutex<Store>) -> MutexGuard<'_, Store> {
-    store.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(what: &Mutex<T>) -> MutexGuard<'_, T> {
+    what.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl HookManager {
@@ -321,30 +286,27 @@ impl HookManager {
 
     /// Why the last attempt to save went wrong, if it did.
     pub(crate) fn state_error(&self) -> Option<String> {
-        lock(self.0.store.as_ref()?).last_error.clone()
+        lock(&self.0.store.as_ref()?.last_error).clone()
     }
 }
 
 fn save(inner: &Inner) -> io::Result<()> {
     let Some(store) = &inner.store else { return Ok(()) };
-    let mut store = lock(store);
-    let saved = store.save(inner);
-    store.last_error = saved.as_ref().err().map(ToString::to_string);
+    let saved = lock(&store.writer).save(inner, &store.log);
+    *lock(&store.last_error) = saved.as_ref().err().map(ToString::to_string);
     saved
 }
 
 /// Begins to save every now and then, with the first event that is run.
 pub(crate) fn keep(manager: &HookManager) {
     let Some(store) = &manager.0.store else { return };
-    let mut locked = match store.try_lock() {
-        Ok(store) if !store.kept => store,
-        // Begun already; or being saved right now, so that the next event will do.
-        _ => return,
-    };
+    if store.kept.load(Relaxed) || store.kept.swap(true, Relaxed) {
+        return;
+    }
     let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+        store.kept.store(false, Relaxed);
         return;
     };
-    locked.kept = true;
     let (manager, period) = (Arc::downgrade(&manager.0), manager.0.config.save_every);
     runtime.spawn(save_every(manager, period));
 }
@@ -366,7 +328,7 @@ pub(crate) fn log(manager: &HookManager, report: &EventReport) {
     let Some(store) = &manager.0.store else { return };
     if manager.0.config.performance_log && !report.results.is_empty() {
         let line = log::line(report);
-        lock(store).log.add(line);
+        lock(&store.log).add(line);
     }
 }
 

@@ -345,6 +345,7 @@ fn hooks_are_found_from_a_subdirectory_of_the_hosts_project() {
         .args(["run", "PreToolUse", "--output", "table", "--event"])
         .arg(input)
         .env("CLAUDE_PROJECT_DIR", project.path())
+        .env("XDG_STATE_HOME", project.path().join(".state"))
         .current_dir(project.path().join("deep"))
         .output()
         .unwrap();

@@ -92,15 +92,19 @@ fn every_figure_can_be_read_from_a_file_and_from_the_environment() {
         max_runs_per_session = 1_000
         max_context_per_session = 0x1000
         max_depth = 3
+        state_dir = "DIR"
         save_every = 10
         save_results = true
         performance_log = true
     "#;
+    let dir = tempfile::tempdir().unwrap();
+    let text = &text.replace("DIR", dir.path().to_str().unwrap());
     let from_file = config(read(text).unwrap());
     let lines = text.lines().filter_map(|line| line.split_once('='));
     let pairs: Vec<(String, String)> = lines
         .map(|(key, value)| {
-            let value = value.trim().replace("0x1000", "4096").replace('_', "");
+            let value = value.trim().replace("0x1000", "4096").replace("1_000", "1000");
+            let value = value.trim_matches('"').to_owned();
             (format!("HOOK_MANAGER_{}", key.trim().to_uppercase()), value)
         })
         .collect();
@@ -203,4 +207,20 @@ fn variables_are_refused_by_name_with_the_nearest_that_is_known() {
     // What is told to hooks, and what belongs to others.
     let config = config(vars(&[("HOOK_MANAGER_DEPTH", "1"), ("HOOK", "x"), ("PATH", "/bin")]).unwrap());
     assert_eq!(config, Config::default());
+}
+
+#[test]
+fn what_is_to_be_written_needs_a_place() {
+    for (builder, sentence) in [
+        (
+            HookManager::builder().performance_log(true),
+            "performance_log: expected a state_dir to write to, found true, and no state_dir",
+        ),
+        (
+            HookManager::builder().save_results(true),
+            "save_results: expected a state_dir to write to, found true, and no state_dir",
+        ),
+    ] {
+        assert_eq!(builder.build().unwrap_err().to_string(), sentence);
+    }
 }

@@ -87,11 +87,13 @@ async fn a_declared_file_that_changes_appears_or_goes_makes_answers_stale() {
     };
     changed(true).await;
     changed(false).await;
-    fs::write(&list, "a").unwrap();
+    fs::write(&list, "aa").unwrap();
     changed(true).await;
-    // As long as before, and within the same tick of the file system's clock.
-    fs::write(&list, "b").unwrap();
-    changed(true).await;
+    // As long as before, and many of them within the same tick of the file system's clock.
+    for n in 10..99 {
+        fs::write(&list, n.to_string()).unwrap();
+        changed(true).await;
+    }
     changed(false).await;
     fs::remove_file(&list).unwrap();
     // What was so before is so again.

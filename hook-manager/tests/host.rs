@@ -246,6 +246,7 @@ fn a_block_is_said_although_standard_error_cannot_be_written() {
     let output = std::process::Command::new(env!("CARGO_BIN_EXE_hook-manager"))
         .args(["run", "PreToolUse", "--output", "host", "--project"])
         .arg(project.path())
+        .env("XDG_STATE_HOME", project.path().join(".state"))
         .arg("--event")
         .arg(project.file("event.json", BASH))
         .stderr(

@@ -20,6 +20,7 @@ async fn a_signal_ends_the_command_and_every_process_of_its_hooks() {
         let mut child = Command::new(env!("CARGO_BIN_EXE_hook-manager"))
             .args(["run", "Stop", "--output", "host", "--project"])
             .arg(project.path())
+            .env("XDG_STATE_HOME", project.path().join(".state"))
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -67,6 +68,7 @@ async fn the_ends_of_hooks_are_seen_although_our_parent_had_them_ignored() {
         .arg(env!("CARGO_BIN_EXE_hook-manager"))
         .arg(project.path())
         .arg(project.file("event.json", "{}"))
+        .env("XDG_STATE_HOME", project.path().join(".state"))
         .output()
         .await
         .expect("a shell");

@@ -11,10 +11,11 @@ use std::{
 
 use hook_breaker::{CallError, CircuitBreaker, CircuitBreakerLayer, State};
 use hook_cache::CacheLayer;
+use hook_manager::Stack;
 use hook_monitor::{BoxError, MonitorLayer, Reason, Rejected};
 use hook_pool::{Connector, PoolLayer};
 use hook_retry::{Attempt, Fixed, RetryLayer, RetryPolicy, Verdict};
-use tower::{Service, ServiceBuilder, ServiceExt, service_fn, timeout::TimeoutLayer};
+use tower::{Layer, Service, ServiceExt, service_fn};
 
 /// A backend over pooled connections that can be taken down.
 #[derive(Clone, Default)]
@@ -64,14 +65,15 @@ async fn all_five_work_together_in_the_recommended_order() {
     let retry = RetryLayer::new(RetryPolicy::new().retries(2).backoff(Fixed::from_millis(10)));
     let breaker = CircuitBreakerLayer::new().consecutive_failures(3);
     let (calls, retries, circuit) = (monitor.handle(), retry.handle(), breaker.handle());
-    let mut service = ServiceBuilder::new()
-        .layer(monitor)
-        .layer(CacheLayer::keyed_by(|req: &u32| Some(*req)))
-        .layer(retry)
-        .layer(breaker)
-        .layer(TimeoutLayer::new(Duration::from_secs(1)))
-        .layer(PoolLayer::new(2))
-        .service(backend.connector());
+    // In whatever order they are given.
+    let mut service = Stack::new()
+        .pool(PoolLayer::new(2))
+        .retry(retry)
+        .timeout(Duration::from_secs(1))
+        .cache(CacheLayer::keyed_by(|req: &u32| Some(*req)))
+        .monitor(monitor)
+        .breaker(breaker)
+        .layer(backend.connector());
 
     // A first call dials; the second is answered from memory; the third finds an idle connection.
     for (req, figures) in [(1, (1, 1)), (1, (1, 1)), (2, (1, 2))] {
@@ -107,8 +109,14 @@ async fn all_five_work_together_in_the_recommended_order() {
 
     let seen = calls.snapshot();
     assert_eq!(
-        (seen.started, seen.successes, seen.failures, seen.in_flight),
-        (11, 9, 2, 0)
+        (
+            seen.started,
+            seen.successes,
+            seen.failures,
+            seen.rejected,
+            seen.in_flight
+        ),
+        (11, 9, 1, 1, 0)
     );
     assert_eq!(retries.snapshot().retries, 2);
 }
@@ -144,12 +152,12 @@ fn a_call_through_monitor_cache_retry_and_breaker_allocates_nothing() {
         .build()
         .unwrap();
     runtime.block_on(async {
-        let mut service = ServiceBuilder::new()
-            .layer(MonitorLayer::new("all"))
-            .layer(CacheLayer::keyed_by(|req: &u32| (*req != 0).then_some(*req)))
-            .layer(RetryLayer::new(RetryPolicy::new()))
-            .layer(CircuitBreakerLayer::new())
-            .service(service_fn(|req: u32| std::future::ready(Ok::<_, BoxError>(req))));
+        let mut service = Stack::new()
+            .monitor(MonitorLayer::new("all"))
+            .cache(CacheLayer::keyed_by(|req: &u32| (*req != 0).then_some(*req)))
+            .retry(RetryLayer::new(RetryPolicy::new()))
+            .breaker(CircuitBreakerLayer::new())
+            .layer(service_fn(|req: u32| std::future::ready(Ok::<_, BoxError>(req))));
         // 0 passes the cache by, 1 is a hit from the second time on.
         for warm in [0, 1, 0, 1] {
             assert_eq!(service.ready().await.unwrap().call(warm).await.unwrap(), warm);
@@ -167,4 +175,40 @@ fn a_call_through_monitor_cache_retry_and_breaker_allocates_nothing() {
             assert_eq!(info.count_total, 0, "request {req}");
         }
     });
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_slot_may_stay_empty() {
+    let bare = || service_fn(|req: u32| std::future::ready(Ok::<_, BoxError>(req)));
+    assert_eq!(Stack::new().layer(bare()).oneshot(1).await.unwrap(), 1);
+    let late = service_fn(|_: u32| std::future::pending::<Result<u32, BoxError>>());
+    let err = Stack::new()
+        .timeout(Duration::from_secs(1))
+        .layer(late)
+        .oneshot(1)
+        .await
+        .unwrap_err();
+    assert!(err.is::<tower::timeout::error::Elapsed>());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_timeout_is_inside_the_breaker_which_counts_it_and_ends_the_retries() {
+    let breaker = CircuitBreakerLayer::new().consecutive_failures(2);
+    let circuit = breaker.handle();
+    let service = Stack::new()
+        .timeout(Duration::from_secs(1))
+        .breaker(breaker)
+        .retry(RetryLayer::new(
+            RetryPolicy::new().retries(9).backoff(Fixed::from_millis(10)),
+        ))
+        .layer(service_fn(|_: u32| {
+            std::future::pending::<Result<u32, BoxError>>()
+        }));
+    let began = tokio::time::Instant::now();
+    service.oneshot(1).await.unwrap_err();
+    assert_eq!(circuit.state(), State::Open);
+    assert!(
+        began.elapsed() < Duration::from_millis(2_100),
+        "two attempts of a second"
+    );
 }

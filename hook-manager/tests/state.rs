@@ -285,3 +285,55 @@ async fn each_event_is_a_line_of_the_log_and_a_long_log_is_put_aside() {
     );
     assert_eq!(fs::read_to_string(&log).unwrap().lines().count(), 1);
 }
+
+#[tokio::test]
+async fn of_an_open_circuit_the_user_is_told_once_whichever_process_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let runs = Arc::default();
+    let mut told = 0;
+    for process in 0..4 {
+        let manager = builder(dir.path(), &runs).build().unwrap();
+        // The first one opens it, and ends before anybody meets it open.
+        for _ in 0..if process == 0 { 3 } else { 1 } {
+            told += manager.execute(bash("fail")).await.merged.system_messages.len();
+        }
+        manager.shutdown().await;
+    }
+    assert_eq!((told, runs.load(SeqCst)), (1, 3));
+}
+
+#[tokio::test]
+async fn a_hook_that_runs_wild_over_many_processes_is_stopped_all_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let runs = Arc::default();
+    let in_session = |name: &str| {
+        HookRequest::new(
+            EVENT,
+            json!({ "session_id": name, "tool_input": { "command": "x".repeat(40) } }),
+        )
+        .unwrap()
+    };
+    let mut context = 0;
+    for _ in 0..5 {
+        let manager = builder(dir.path(), &runs)
+            .max_context_per_session(100)
+            .max_runs_per_minute(1_000)
+            .max_runs_per_session(3)
+            .build()
+            .unwrap();
+        context += manager.execute(in_session("one")).await.merged.contexts.len();
+        manager.shutdown().await;
+    }
+    assert_eq!(
+        (runs.load(SeqCst), context),
+        (3, 2),
+        "three runs, and context for two of them"
+    );
+    let manager = builder(dir.path(), &runs).max_runs_per_minute(2).build().unwrap();
+    let report = manager.execute(in_session("another")).await;
+    // Two and not three, for the minute may turn meanwhile, and begins to let go of what was before.
+    assert_eq!(
+        report.results[0].error().map(hook_manager::HookError::kind),
+        Some("runaway")
+    );
+}

@@ -6,7 +6,7 @@
 //! curl -s localhost:3000/hello/Ada
 //! curl -s localhost:3000/slow                  # half a second, to be seen in the histogram
 //! curl -s localhost:3000/slow --max-time 0.1   # a client that goes away: `cancelled`
-//! curl -s localhost:3000/broken                # 502: `failure`
+//! curl -s localhost:3000/broken                # 502: `error`
 //! curl -s localhost:3000/nothing/here          # 404: `ignored`
 //! curl -s localhost:3000/panics                # `panicked`
 //! curl -s localhost:3000/stats                 # all of it; not counted itself

@@ -1,9 +1,6 @@
-use std::{
-    fmt,
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
-};
+use std::{fmt, sync::atomic::Ordering::Relaxed};
 
-use crate::Striped;
+use crate::{Striped, sync::AtomicU64};
 
 /// `N` counters that many threads may raise at once for half a nanosecond each, or for about two where there are
 /// more threads than stripes: see [`Striped`].
@@ -32,7 +29,7 @@ impl<const N: usize> Counters<N> {
     /// All counters at zero. Allocates.
     pub fn new() -> Self {
         Self {
-            stripes: Striped::new(|| [const { AtomicU64::new(0) }; N]),
+            stripes: Striped::new(|| std::array::from_fn(|_| AtomicU64::new(0))),
         }
     }
 
@@ -83,7 +80,7 @@ impl<const N: usize> fmt::Debug for Counters<N> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
 

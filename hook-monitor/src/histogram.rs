@@ -6,7 +6,7 @@ use std::{
 
 /// Every octave of nanoseconds is cut into this many buckets, so a bucket is at most 1/8 wide.
 const PER_OCTAVE: usize = 8;
-const BUCKETS: usize = (64 - 2) * PER_OCTAVE;
+pub(crate) const BUCKETS: usize = (64 - 2) * PER_OCTAVE;
 /// The most that one value adds to the sum, in nanoseconds: a year.
 const SUMMED: u64 = 365 * 24 * 60 * 60 * 1_000_000_000;
 
@@ -103,7 +103,7 @@ impl Histogram {
 
 /// Bucket of a value: below eight nanoseconds the value itself, then octave and three bits below it.
 #[inline]
-fn bucket(nanos: u64) -> usize {
+pub(crate) fn bucket(nanos: u64) -> usize {
     if nanos < PER_OCTAVE as u64 {
         return nanos as usize;
     }
@@ -113,7 +113,7 @@ fn bucket(nanos: u64) -> usize {
 }
 
 /// The largest value that falls into a bucket, the inverse of [`bucket`].
-fn upper_edge(bucket: usize) -> u64 {
+pub(crate) fn upper_edge(bucket: usize) -> u64 {
     if bucket < PER_OCTAVE {
         return bucket as u64;
     }
@@ -148,6 +148,12 @@ pub struct HistogramSnapshot {
 }
 
 impl HistogramSnapshot {
+    /// How many values each bucket holds.
+    #[cfg(feature = "anomaly")]
+    pub(crate) fn counts(&self) -> &[u64] {
+        &self.buckets
+    }
+
     /// One that holds nothing.
     pub fn empty() -> Self {
         Self {
@@ -231,6 +237,35 @@ impl HistogramSnapshot {
             }
         }
         self.max()
+    }
+
+    /// The smallest and the largest value of each bucket that holds something, with how many it holds.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn ranges(&self) -> impl Iterator<Item = (Duration, Duration, u64)> + '_ {
+        let filled = self.buckets.iter().enumerate().filter(|(_, n)| **n > 0);
+        filled.map(|(index, n)| {
+            let low = index.checked_sub(1).map_or(0, |below| upper_edge(below) + 1);
+            (
+                Duration::from_nanos(low),
+                Duration::from_nanos(upper_edge(index)),
+                *n,
+            )
+        })
+    }
+
+    /// `n` more values in the bucket of `at`, each of `secs`.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn put(&mut self, at: Duration, n: u64, secs: f64) {
+        let nanos = u64::try_from(at.as_nanos()).unwrap_or(u64::MAX);
+        self.buckets[bucket(nanos)] += n;
+        self.sum = self.sum.wrapping_add((secs * 1e9 * n as f64) as u64);
+        self.max = self.max.max(nanos);
+    }
+
+    #[cfg(feature = "metrics")]
+    pub(crate) fn with_invalid(mut self, invalid: u64) -> Self {
+        self.invalid = invalid;
+        self
     }
 
     /// The upper edge of each bucket that holds something, with how many it holds, smallest first.

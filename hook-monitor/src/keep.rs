@@ -3,15 +3,15 @@ use std::{
     mem::ManuallyDrop,
     ops::Deref,
     sync::{
-        Mutex, MutexGuard, PoisonError,
-        atomic::{
-            Ordering::{Acquire, Release},
-            fence,
-        },
+        PoisonError,
+        atomic::Ordering::{Acquire, Release},
     },
 };
 
-use crate::Counters;
+use crate::{
+    Counters,
+    sync::{Mutex, MutexGuard, fence},
+};
 
 /// Keeps what calls share, so that a call can hold on to it for next to nothing.
 ///
@@ -74,7 +74,15 @@ pub struct Visit<T: Room + 'static> {
 
 impl<T> Keep<T> {
     /// A keep with nothing in it, to be put into a `static`.
+    #[cfg(not(all(test, loom)))]
     pub const fn new() -> Self {
+        Self {
+            vacant: Mutex::new(Vec::new()),
+        }
+    }
+
+    #[cfg(all(test, loom))]
+    pub(crate) fn new() -> Self {
         Self {
             vacant: Mutex::new(Vec::new()),
         }
@@ -255,7 +263,7 @@ impl<T> Deref for Counted<T> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use std::{
         ptr,

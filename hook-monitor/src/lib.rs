@@ -8,6 +8,9 @@
 )]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod advice;
+#[cfg(feature = "anomaly")]
+pub mod anomaly;
 #[cfg(feature = "layer")]
 mod call;
 #[cfg(feature = "layer")]
@@ -20,15 +23,27 @@ mod ending;
 pub mod future;
 #[cfg(feature = "layer")]
 mod handle;
+#[cfg(feature = "health")]
+pub mod health;
 mod histogram;
 mod keep;
+#[cfg(any(feature = "anomaly", feature = "health"))]
+mod label;
 #[cfg(feature = "layer")]
 mod layer;
+#[cfg(all(test, loom))]
+mod loom_tests;
+#[cfg(feature = "metrics")]
+pub mod metrics;
 #[cfg(feature = "layer")]
 mod monitor;
 mod on_reject;
 mod outcome;
+#[cfg(feature = "prometheus")]
+pub mod prometheus;
 mod rejected;
+#[cfg(feature = "resources")]
+pub mod resources;
 #[cfg(feature = "serde")]
 mod serialise;
 #[cfg(feature = "layer")]
@@ -39,9 +54,15 @@ mod slot;
 mod source;
 mod stack;
 mod striped;
-#[cfg(feature = "layer")]
+mod sync;
+#[cfg(any(feature = "layer", all(test, loom)))]
+#[cfg_attr(
+    loom,
+    allow(dead_code, reason = "without the layer, the models use a part of it")
+)]
 mod tally;
 
+pub use advice::{Advice, Advisor, Rule};
 #[cfg(feature = "layer")]
 pub use call::Call;
 #[cfg(feature = "clock")]

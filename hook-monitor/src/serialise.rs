@@ -7,7 +7,7 @@ use serde::{
     ser::{SerializeMap, SerializeStruct},
 };
 
-use crate::{Figure, HistogramSnapshot, SourceSnapshot, StackSnapshot, Status, Value};
+use crate::{Advice, Figure, HistogramSnapshot, SourceSnapshot, StackSnapshot, Status, Value};
 
 /// `count`, and in seconds `sum`, `mean`, `p50`, `p90`, `p99` and `max`.
 impl Serialize for HistogramSnapshot {
@@ -87,7 +87,8 @@ impl Serialize for SourceSnapshot {
     }
 }
 
-/// `name`, `labels`, and what it is at under `counter`, `gauge` or `histogram`.
+/// `name`, `labels`, and what it is at under `counter`, `gauge`, `histogram`, or
+/// `distribution` (pairs of a value and how often it was seen).
 impl Serialize for Figure {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         struct Labels<'a>(&'a [crate::Label]);
@@ -108,7 +109,22 @@ impl Serialize for Figure {
             Value::Counter(value) => fields.serialize_field("counter", value)?,
             Value::Gauge(value) => fields.serialize_field("gauge", value)?,
             Value::Histogram(value) => fields.serialize_field("histogram", value)?,
+            Value::Distribution(seen) => fields.serialize_field("distribution", seen)?,
         }
+        fields.end()
+    }
+}
+
+/// `layer`, `name`, `figure`, `limit`, `change` and the whole sentence as `message`.
+impl Serialize for Advice {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut fields = serializer.serialize_struct("Advice", 6)?;
+        fields.serialize_field("layer", &self.layer)?;
+        fields.serialize_field("name", &self.name)?;
+        fields.serialize_field("figure", &self.figure)?;
+        fields.serialize_field("limit", &self.limit)?;
+        fields.serialize_field("change", self.change())?;
+        fields.serialize_field("message", &self.to_string())?;
         fields.end()
     }
 }

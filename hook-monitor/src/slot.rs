@@ -9,16 +9,15 @@ use std::{
     cell::Cell,
     sync::{
         LazyLock,
-        atomic::{
-            AtomicU64,
-            Ordering::{AcqRel, Relaxed},
-        },
+        atomic::Ordering::{AcqRel, Relaxed},
     },
     thread,
 };
 
+use crate::sync::AtomicU64;
+
 /// Slots for the threads that came too late for one of their own.
-const SHARED: usize = 4;
+const SHARED: usize = if cfg!(all(test, loom)) { 1 } else { 4 };
 /// One bit each in [`CLAIMED`].
 const MOST_EXCLUSIVE: usize = 64;
 
@@ -40,29 +39,45 @@ fn exclusive() -> usize {
         let processors = thread::available_parallelism().map_or(4, usize::from);
         (2 * processors).clamp(4, MOST_EXCLUSIVE)
     });
-    *EXCLUSIVE
+    if cfg!(all(test, loom)) { 1 } else { *EXCLUSIVE }
 }
 
+#[cfg(not(all(test, loom)))]
 static CLAIMED: AtomicU64 = AtomicU64::new(0);
+#[cfg(not(all(test, loom)))]
 static LATECOMERS: AtomicU64 = AtomicU64::new(0);
 
 /// A slot in eight bytes, with the exclusive ones below [`FIRST_SHARED`].
 const UNKNOWN: usize = usize::MAX;
 const IS_SHARED: usize = 1 << 31;
 
+#[cfg(not(all(test, loom)))]
 thread_local! {
     // Without a destructor, so that looking at it is one load.
     static MINE: Cell<usize> = const { Cell::new(UNKNOWN) };
-    static CLAIM: Claim = const { Claim };
+    static CLAIM: Claim = const { Claim(Cell::new(UNKNOWN)) };
 }
 
-/// Gives the slot of this thread back when the thread ends.
-struct Claim;
+#[cfg(all(test, loom))]
+loom::lazy_static! {
+    static ref CLAIMED: AtomicU64 = AtomicU64::new(0);
+    static ref LATECOMERS: AtomicU64 = AtomicU64::new(0);
+}
 
-impl Drop for Claim {
-    fn drop(&mut self) {
+#[cfg(all(test, loom))]
+loom::thread_local! {
+    static MINE: Cell<usize> = Cell::new(UNKNOWN);
+    static CLAIM: Claim = Claim(Cell::new(UNKNOWN));
+}
+
+/// The exclusive slot of this thread, if it has one. Gives it back when the thread ends.
+struct Claim(Cell<usize>);
+
+impl Claim {
+    fn give_back(&self) {
         // Destructors of other thread-locals may count after this one.
-        let mine = MINE.replace(shared());
+        let _ = MINE.try_with(|mine| mine.set(shared()));
+        let mine = self.0.get();
         if mine & IS_SHARED == 0 {
             // Publishes what this thread wrote there to whoever claims the slot next.
             CLAIMED.fetch_and(!(1 << mine), AcqRel);
@@ -70,10 +85,23 @@ impl Drop for Claim {
     }
 }
 
+#[cfg(not(all(test, loom)))]
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.give_back();
+    }
+}
+
+/// What the destructor does. Loom would run it when the counters are gone already.
+#[cfg(all(test, loom))]
+pub(crate) fn leave() {
+    CLAIM.with(Claim::give_back);
+}
+
 /// The slot of this thread.
 #[inline]
 pub(crate) fn mine() -> Slot {
-    let mut mine = MINE.get();
+    let mut mine = MINE.with(Cell::get);
     if mine == UNKNOWN {
         mine = claim();
     }
@@ -99,7 +127,10 @@ fn claim() -> usize {
             Err(found) => taken = found,
         }
     };
-    MINE.set(mine);
+    if mine & IS_SHARED == 0 {
+        CLAIM.with(|claim| claim.0.set(mine));
+    }
+    MINE.with(|place| place.set(mine));
     mine
 }
 
@@ -108,7 +139,7 @@ fn shared() -> usize {
     (exclusive() + turn) | IS_SHARED
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
 

@@ -59,6 +59,11 @@ pub trait Gather {
     fn gauge(&mut self, name: &'static str, labels: &[Label], value: f64);
     /// A distribution of durations.
     fn histogram(&mut self, name: &'static str, labels: &[Label], value: &HistogramSnapshot);
+    /// A distribution of what is no duration: each of a few fixed values, and how often it was seen since the
+    /// beginning. Ignored by whoever does not implement it.
+    fn distribution(&mut self, name: &'static str, labels: &[Label], seen: &[(f64, u64)]) {
+        let _ = (name, labels, seen);
+    }
 }
 
 /// How well something is, from best to worst.

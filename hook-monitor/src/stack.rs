@@ -42,8 +42,17 @@ pub struct Monitor {
     registry: Arc<Mutex<Registry>>,
 }
 
+/// A source under the name it had when it was registered, which is its name from then on: one that changes its mind, or
+/// panics when it is asked, is told apart from the others all the same.
+#[derive(Clone)]
+pub(crate) struct Registered {
+    pub(crate) layer: &'static str,
+    pub(crate) name: Arc<str>,
+    pub(crate) source: Arc<dyn Source>,
+}
+
 struct Registry {
-    sources: Vec<Arc<dyn Source>>,
+    sources: Vec<Registered>,
     limit: usize,
     refused: u64,
     changes: u64,
@@ -80,7 +89,7 @@ impl Monitor {
     ///
     /// # Errors
     ///
-    /// If there is one of the same layer and name, or no room for another. What is refused is dropped, and counts in
+    /// If there is one of the same layer and name (it goes by those it has now), or no room for another. What is refused is dropped, and counts in
     /// [`refused`](Self::refused).
     pub fn register(&self, source: impl Source + 'static) -> Result<&Self, NotRegistered> {
         self.register_shared(Arc::new(source))
@@ -92,56 +101,48 @@ impl Monitor {
     ///
     /// As [`register`](Self::register).
     pub fn register_shared(&self, source: Arc<dyn Source>) -> Result<&Self, NotRegistered> {
-        // The sources' own code, so not under the lock; and again, if somebody was quicker.
+        // The source's own code, so not under the lock.
         let (layer, name) = (source.layer(), source.name().to_owned());
-        loop {
-            let (others, changes) = {
-                let registry = self.lock();
-                (registry.sources.clone(), registry.changes)
-            };
-            let of_kind = || others.iter().filter(|other| other.layer() == layer);
-            let is_twin = of_kind().any(|other| other.name() == name);
-            let (same, kinds) = (of_kind().count(), kinds(&others));
-
-            let mut registry = self.lock();
-            if registry.changes != changes {
-                continue;
-            }
-            let (name, limit) = (name.clone(), registry.limit);
-            let refusal = if is_twin {
-                NotRegistered::Twin { layer, name }
-            } else if name.len() > LONGEST_NAME {
-                let length = name.len();
-                NotRegistered::LongName { layer, length }
-            } else if same >= limit || (same == 0 && kinds >= KINDS) {
-                NotRegistered::Full { layer, name, limit }
-            } else {
-                registry.sources.push(source);
-                registry.changes += 1;
-                return Ok(self);
-            };
-            registry.refused += 1;
-            return Err(refusal);
-        }
+        let mut registry = self.lock();
+        let limit = registry.limit;
+        let of_kind = || registry.sources.iter().filter(|other| other.layer == layer);
+        let same = of_kind().count();
+        let refusal = if of_kind().any(|other| *other.name == *name) {
+            NotRegistered::Twin { layer, name }
+        } else if name.len() > LONGEST_NAME {
+            let length = name.len();
+            NotRegistered::LongName { layer, length }
+        } else if same >= limit || (same == 0 && kinds(&registry.sources) >= KINDS) {
+            NotRegistered::Full { layer, name, limit }
+        } else {
+            let name = name.into();
+            registry.sources.push(Registered { layer, name, source });
+            registry.changes += 1;
+            return Ok(self);
+        };
+        registry.refused += 1;
+        // The refused source is dropped after the lock.
+        drop(registry);
+        Err(refusal)
     }
 
     /// Looks at this source no more, and gives it back. Its name is free again.
     pub fn remove(&self, layer: &str, name: &str) -> Option<Arc<dyn Source>> {
-        let others = self.sources();
-        let found = others
-            .into_iter()
-            .find(|source| source.layer() == layer && source.name() == name)?;
         let mut registry = self.lock();
         let place = registry
             .sources
             .iter()
-            .position(|source| Arc::ptr_eq(source, &found))?;
+            .position(|known| known.layer == layer && *known.name == *name)?;
         registry.changes += 1;
-        Some(registry.sources.remove(place))
+        Some(registry.sources.remove(place).source)
     }
 
     /// What is registered, in that order.
     pub fn sources(&self) -> Vec<Arc<dyn Source>> {
+        self.registered().into_iter().map(|known| known.source).collect()
+    }
+
+    pub(crate) fn registered(&self) -> Vec<Registered> {
         self.lock().sources.clone()
     }
 
@@ -157,7 +158,7 @@ impl Monitor {
 
     /// Everything every source has to say. A source that panics is reported as such, and the others all the same.
     pub fn snapshot(&self) -> StackSnapshot {
-        let sources: Vec<_> = self.sources().iter().map(|source| look(&**source)).collect();
+        let sources: Vec<_> = self.registered().iter().map(look).collect();
         StackSnapshot {
             taken: SystemTime::now(),
             status: sources
@@ -174,22 +175,22 @@ impl Monitor {
     }
 }
 
-fn kinds(sources: &[Arc<dyn Source>]) -> usize {
-    let mut kinds: Vec<_> = sources.iter().map(|source| source.layer()).collect();
+fn kinds(sources: &[Registered]) -> usize {
+    let mut kinds: Vec<_> = sources.iter().map(|known| known.layer).collect();
     kinds.sort_unstable();
     kinds.dedup();
     kinds.len()
 }
 
-fn look(source: &dyn Source) -> SourceSnapshot {
+fn look(Registered { layer, name, source }: &Registered) -> SourceSnapshot {
     let mut figures = Figures::default();
     let status = catch_unwind(AssertUnwindSafe(|| {
         source.read(&mut figures);
         source.status()
     }));
     SourceSnapshot {
-        layer: source.layer(),
-        name: source.name().to_owned(),
+        layer,
+        name: name.to_string(),
         status: *status.as_ref().unwrap_or(&Status::Unhealthy),
         has_panicked: status.is_err(),
         figures: figures.0,
@@ -205,9 +206,9 @@ impl Default for Monitor {
 impl fmt::Debug for Monitor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<_> = self
-            .sources()
+            .registered()
             .iter()
-            .map(|source| format!("{}/{}", source.layer(), source.name()))
+            .map(|known| format!("{}/{}", known.layer, known.name))
             .collect();
         f.debug_tuple("Monitor").field(&names).finish()
     }
@@ -316,6 +317,8 @@ pub enum Value {
     Gauge(f64),
     /// A distribution of durations.
     Histogram(HistogramSnapshot),
+    /// How often each of a few values was seen.
+    Distribution(Vec<(f64, u64)>),
 }
 
 impl StackSnapshot {
@@ -352,11 +355,35 @@ impl SourceSnapshot {
         }
     }
 
+    /// The distribution of this name and exactly these labels.
+    pub fn distribution(&self, name: &str, labels: &[Label]) -> Option<&[(f64, u64)]> {
+        match self.value(name, labels)? {
+            Value::Distribution(seen) => Some(seen),
+            _ => None,
+        }
+    }
+
     /// All counters of this name added up, whatever their labels.
     pub fn total(&self, name: &str) -> u64 {
         self.figures
             .iter()
             .filter(|figure| figure.name == name)
+            .map(|figure| {
+                if let Value::Counter(n) = figure.value {
+                    n
+                } else {
+                    0
+                }
+            })
+            .sum()
+    }
+
+    /// The counters of this name added up whose label `key` is one of `values`.
+    pub(crate) fn counters(&self, name: &str, key: &str, values: &[&str]) -> u64 {
+        let is_of = |label: &Label| label.0 == key && values.contains(&label.1);
+        self.figures
+            .iter()
+            .filter(|figure| figure.name == name && figure.labels.iter().any(is_of))
             .map(|figure| {
                 if let Value::Counter(n) = figure.value {
                     n
@@ -401,5 +428,9 @@ impl Gather for Figures {
 
     fn histogram(&mut self, name: &'static str, labels: &[Label], value: &HistogramSnapshot) {
         self.push(name, labels, || Value::Histogram(value.clone()));
+    }
+
+    fn distribution(&mut self, name: &'static str, labels: &[Label], seen: &[(f64, u64)]) {
+        self.push(name, labels, || Value::Distribution(seen.to_vec()));
     }
 }

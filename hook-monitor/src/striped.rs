@@ -1,10 +1,6 @@
-use std::{
-    fmt,
-    marker::PhantomData,
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
-};
+use std::{fmt, marker::PhantomData, sync::atomic::Ordering::Relaxed};
 
-use crate::slot;
+use crate::{slot, sync::AtomicU64};
 
 /// A `T` for each of a number of threads, a cache line or more apart, for what every call writes and few read.
 ///

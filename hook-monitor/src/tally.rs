@@ -1,12 +1,9 @@
 use std::{
-    sync::atomic::{
-        Ordering::{Acquire, Release},
-        fence,
-    },
+    sync::atomic::Ordering::{Acquire, Release},
     time::Duration,
 };
 
-use crate::{Counters, Ending, Histogram, Room};
+use crate::{Counters, Ending, Histogram, Room, sync::fence};
 
 /// What one monitor has counted; what every service, call and handle of it shares.
 ///
@@ -162,7 +159,7 @@ impl Room for Tally {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use std::{
         sync::atomic::{AtomicBool, Ordering::Relaxed},

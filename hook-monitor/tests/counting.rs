@@ -199,6 +199,51 @@ fn a_panic_elsewhere_cancels_the_calls_it_drops_and_leaves_the_finished_alone() 
 }
 
 #[test]
+fn a_future_that_panics_when_it_is_dropped_counts_once() {
+    struct Spiteful;
+    impl Drop for Spiteful {
+        fn drop(&mut self) {
+            panic!("not without me");
+        }
+    }
+
+    for (pending, ended) in [(0, [1, 0, 0, 0, 0, 0]), (9, [0, 0, 0, 1, 0, 0])] {
+        let layer = MonitorLayer::new("spiteful");
+        let mut service = layer.layer(service_fn(move |()| {
+            let (spite, mut inner) = (Spiteful, Box::pin(after(pending, || Ok::<_, Infallible>(()))));
+            poll_fn(move |cx| {
+                let _held = &spite;
+                inner.as_mut().poll(cx)
+            })
+        }));
+        let mut response = Box::pin(service.call(()));
+        assert_eq!(poll_once(response.as_mut()).is_ready(), pending == 0);
+        assert!(catch_unwind(AssertUnwindSafe(|| drop(response))).is_err());
+        assert_eq!(ends(&layer.handle()), ended);
+    }
+}
+
+#[test]
+fn calls_that_outlive_everything_count_nowhere_else() {
+    for _ in 0..20 {
+        let layer = MonitorLayer::new("gone");
+        let mut service = layer.layer(service_fn(|pending| after(pending, || Ok::<_, Infallible>(()))));
+        let mut late = Box::pin(service.call(1));
+        let dropped = Box::pin(service.clone().call(9));
+        assert!(poll_once(late.as_mut()).is_pending());
+        drop((layer, service));
+
+        // What was the layer's may be somebody else's now, and these calls are none of theirs.
+        let others: Vec<_> = (0..4).map(|_| CallMonitor::new("next")).collect();
+        assert!(poll_once(late.as_mut()).is_ready());
+        drop((late, dropped));
+        for other in others {
+            assert_eq!(ends(&other.handle()), [0; 6]);
+        }
+    }
+}
+
+#[test]
 fn what_is_polled_after_the_end_changes_no_count() {
     let layer = MonitorLayer::new("again");
     let mut service = layer.layer(service_fn(|()| after(0, || Err::<(), _>(7))));

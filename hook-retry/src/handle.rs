@@ -7,8 +7,8 @@ use crate::{
     failure::Failure,
     shared::Shared,
     stats::{
-        BACKOFF_NANOS, DROPPED, EXHAUSTED, FAILED, OVER_BUDGET, RETRIES, STOPPED, SUCCESSFUL, TOO_LATE,
-        UNREADY, UNREPEATABLE, WITH_RETRY,
+        BACKOFF_NANOS, DROPPED, EXHAUSTED, FAILED, MOST_ATTEMPTS, OVER_BUDGET, RETRIES, STOPPED, SUCCESSFUL,
+        TOO_LATE, TWO_ATTEMPTS, UNREADY, UNREPEATABLE, WITH_RETRY,
     },
 };
 
@@ -139,6 +139,16 @@ impl Source for RetryHandle {
         ] {
             into.counter("hook_retry_calls_total", &[("kind", kind)], count);
         }
+        let counters = self.shared.stats().read();
+        let mut attempts = [(0.0, 0); MOST_ATTEMPTS];
+        for (number, (value, calls)) in (1..).zip(&mut attempts) {
+            *value = f64::from(number);
+            *calls = match number {
+                1 => counters[SUCCESSFUL] + counters[FAILED],
+                _ => counters[TWO_ATTEMPTS + number as usize - 2],
+            };
+        }
+        into.distribution("hook_retry_attempts", &[], &attempts);
         into.counter("hook_retry_attempts_total", &[], seen.attempts());
         into.counter("hook_retry_retries_total", &[], seen.retries);
         for (cause, count) in [
@@ -153,6 +163,9 @@ impl Source for RetryHandle {
         }
         // A counter is whole: the fraction of a second shows once it is one.
         into.counter("hook_retry_backoff_seconds_total", &[], seen.backoff.as_secs());
+        if let Some(budget) = self.budget() {
+            into.gauge("hook_retry_budget_tokens", &[], budget.left() as f64);
+        }
     }
 }
 

@@ -165,8 +165,14 @@ impl Call {
     #[inline]
     fn ended(&mut self, way: usize, attempts: u32) {
         if let Some(hold) = self.hold.take() {
-            let way = if attempts == 1 { way } else { way + WITH_RETRY };
-            ManuallyDrop::into_inner(hold).end_with(|cell| cell.stats.ended(way));
+            ManuallyDrop::into_inner(hold).end_with(|cell| {
+                if attempts == 1 {
+                    cell.stats.ended(way);
+                } else {
+                    cell.stats.took(attempts);
+                    cell.stats.ended(way + WITH_RETRY);
+                }
+            });
         }
     }
 

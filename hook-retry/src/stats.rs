@@ -33,9 +33,12 @@ pub(crate) const UNREPEATABLE: usize = 10;
 pub(crate) const UNREADY: usize = 11;
 pub(crate) const OVER_BUDGET: usize = 12;
 pub(crate) const BACKOFF_NANOS: usize = 13;
+/// Calls that ended with two attempts; then three, and so on, and at last all with [`MOST_ATTEMPTS`] or more.
+pub(crate) const TWO_ATTEMPTS: usize = 14;
+pub(crate) const MOST_ATTEMPTS: usize = 9;
 
 impl Stats {
-    pub(crate) const COUNT: usize = 14;
+    pub(crate) const COUNT: usize = TWO_ATTEMPTS + MOST_ATTEMPTS - 1;
 
     #[inline]
     pub(crate) fn began(&self) {
@@ -47,6 +50,13 @@ impl Stats {
         // What the call did is known to whoever knows of its end. Free on x86.
         fence(Release);
         self.counters.add(way, 1);
+    }
+
+    /// A call is about to end that was retried.
+    pub(crate) fn took(&self, attempts: u32) {
+        let attempts = usize::try_from(attempts).unwrap_or(MOST_ATTEMPTS);
+        let place = attempts.clamp(2, MOST_ATTEMPTS) - 2;
+        self.counters.add(TWO_ATTEMPTS + place, 1);
     }
 
     pub(crate) fn begun(&self) -> u64 {

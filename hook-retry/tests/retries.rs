@@ -219,12 +219,17 @@ impl Gather for Lines {
         self.0.push(format!("{name}{{{}}} {value}", labels.join(",")));
     }
 
-    fn gauge(&mut self, name: &'static str, _: &[Label], _: f64) {
-        unreachable!("{name} is no counter")
+    fn gauge(&mut self, name: &'static str, labels: &[Label], value: f64) {
+        assert_eq!(labels, [], "{name}");
+        self.0.push(format!("{name}{{}} {value}"));
     }
 
     fn histogram(&mut self, name: &'static str, _: &[Label], _: &HistogramSnapshot) {
         unreachable!("{name} is no counter")
+    }
+
+    fn distribution(&mut self, name: &'static str, _: &[Label], seen: &[(f64, u64)]) {
+        self.0.push(format!("{name} {seen:?}"));
     }
 }
 
@@ -251,6 +256,8 @@ async fn every_figure_is_told_and_all_services_of_a_layer_count_together() {
             "hook_retry_calls_total{kind=successful_with_retry} 2",
             "hook_retry_calls_total{kind=failed_without_retry} 0",
             "hook_retry_calls_total{kind=failed_with_retry} 1",
+            "hook_retry_attempts [(1.0, 2), (2.0, 1), (3.0, 0), (4.0, 0), (5.0, 2), (6.0, 0), (7.0, 0), (8.0, 0), \
+             (9.0, 0)]",
             "hook_retry_attempts_total{} 14",
             "hook_retry_retries_total{} 9",
             "hook_retry_given_up_total{cause=exhausted} 1",
@@ -260,6 +267,7 @@ async fn every_figure_is_told_and_all_services_of_a_layer_count_together() {
             "hook_retry_given_up_total{cause=unready} 0",
             "hook_retry_given_up_total{cause=over_budget} 0",
             "hook_retry_backoff_seconds_total{} 3",
+            "hook_retry_budget_tokens{} 1",
         ]
     );
 }

@@ -28,6 +28,8 @@ fn faulty(timeout: Duration, more: Option<Hook>) -> HookManager {
     let random = Arc::new(Mutex::new(Random::seeded(3)));
     let builder = HookManager::builder()
         .max_concurrent_hooks(AT_ONCE)
+        .max_runs_per_minute(u32::MAX)
+        .max_runs_per_session(u32::MAX)
         .deadline(Duration::from_secs(10));
     let builder = EVENTS.iter().fold(builder, |builder, event| {
         WAYS.iter().fold(builder, |builder, way| {

@@ -185,6 +185,8 @@ pub(crate) fn manager_with(
 ) -> HookManager {
     let builder = HookManager::builder()
         .max_concurrent_hooks(AT_ONCE)
+        .max_runs_per_minute(u32::MAX)
+        .max_runs_per_session(u32::MAX)
         .retries(RETRIES);
     let builder = plans.iter().fold(more(builder), |builder, plan| {
         let hook = match plan.kind {

@@ -5,7 +5,7 @@ use std::{hash::Hash, time::Duration};
 use super::nanos;
 use crate::{
     ResultCache,
-    store::{Found, Moment, Put, Refusal, Serial},
+    store::{Moment, Put, Refusal, Serial},
 };
 
 impl<K: Hash + Eq, V: Clone> ResultCache<K, V> {
@@ -38,14 +38,7 @@ impl<K: Hash + Eq, V: Clone> ResultCache<K, V> {
 
     /// What is fresh, not counted.
     pub(crate) fn peek_hit(&self, key: K) -> Option<V> {
-        match self.core.store.get(self.hash(&key), &key, self.now(), false) {
-            Found::Fresh(value) => Some(value),
-            Found::Dead(death) => {
-                self.core.count_dead(death);
-                None
-            }
-            Found::Stale { .. } | Found::Absent => None,
-        }
+        self.peek(self.hash(&key), &key)
     }
 
     /// What may stand in for an error, without a back-off: each request tries for itself.

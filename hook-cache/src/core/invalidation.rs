@@ -40,15 +40,20 @@ impl<K: Hash + Eq, V: Clone> ResultCache<K, V> {
     }
 
     pub(crate) fn condemn_tag(&self, tag: &str) {
-        self.core.tags.invalidate(tag, self.core.flights.tick());
+        self.core.tags.invalidate(tag, self.core.flights.condemn());
         self.core.store.suspect();
         self.core.forget_errors();
     }
 
     /// Whether the sweep got round.
     pub(crate) fn sweep_while(&self, go_on: impl FnMut() -> bool) -> bool {
-        self.core
+        let core = &*self.core;
+        let round = core
             .store
-            .sweep(self.now(), go_on, |death| self.core.count_dead(death))
+            .sweep(self.now(), go_on, |death| core.count_dead(death));
+        if round {
+            core.tags.tidy(core.store.len());
+        }
+        round
     }
 }

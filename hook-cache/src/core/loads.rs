@@ -46,21 +46,22 @@ impl<K: Hash + Eq, V: Clone> ResultCache<K, V> {
             Some(errors),
         ) = (&put, &self.core.errors)
         {
-            errors.store.sweep_shelf(*place, now, |_| {});
+            errors.store.sweep_some(*place, now, |_| {});
         }
     }
 
-    /// What may stand in for the error of a load that has just failed.
-    pub(crate) fn rescue(&self, key: &Hashed<K>) -> Option<V> {
+    /// What may stand in for the error of a load that has just failed, and when that was read, among the loads and
+    /// invalidations.
+    pub(crate) fn rescue(&self, key: &Hashed<K>) -> Option<(V, u64)> {
         if self.core.config.expiry.if_error.is_zero() {
             return None;
         }
-        let now = self.now();
+        let (now, read) = (self.now(), self.core.flights.tick());
         let value = self.core.store.spare(key, now)?;
         let backoff = nanos(self.core.config.expiry.backoff);
         self.core.store.put_off_key(key, now.saturating_add(backoff));
         self.core.stats.one(Count::Rescued);
-        Some(value)
+        Some((value, read))
     }
 
     /// Ends a load with a value to share.

@@ -90,7 +90,7 @@ impl<K: Hash + Eq, V: Clone> Core<K, V> {
                 self.stats.add(Count::Replaced, departed.replaced());
                 drop(departed);
                 if let Some(place) = sweep {
-                    self.store.sweep_shelf(place, now, |death| self.count_dead(death));
+                    self.store.sweep_some(place, now, |death| self.count_dead(death));
                 }
             }
             Put::Refused { why, replaced, .. } => {
@@ -201,19 +201,23 @@ impl<K: Hash + Eq, V: Clone> ResultCache<K, V> {
         }
     }
 
-    /// Looks for what is fresh.
+    /// Looks for what is fresh. Counts nothing but what it finds dead.
     #[inline]
     pub(crate) fn look_up(&self, key: &Hashed<K>) -> Option<V> {
-        self.fresh(key.hash, &key.key)
+        self.peek(key.hash, &key.key)
     }
 
     #[inline]
     pub(crate) fn fresh(&self, hash: u64, key: &K) -> Option<V> {
+        let value = self.peek(hash, key)?;
+        self.core.stats.one(Count::Hit);
+        Some(value)
+    }
+
+    #[inline]
+    pub(crate) fn peek(&self, hash: u64, key: &K) -> Option<V> {
         match self.core.store.get(hash, key, self.now(), false) {
-            Found::Fresh(value) => {
-                self.core.stats.one(Count::Hit);
-                Some(value)
-            }
+            Found::Fresh(value) => Some(value),
             Found::Dead(death) => {
                 self.core.count_dead(death);
                 None

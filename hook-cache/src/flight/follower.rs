@@ -48,6 +48,7 @@ impl<K: Eq, V> Follower<K, V> {
                     drop(state);
                     drop(old);
                     let lead = Lead::new(self.flights.clone(), self.take_key(), self.flight.clone());
+                    let orphan = lead.inherit(orphan);
                     return Poll::Ready(Turn::Leading(lead, orphan));
                 }
                 Stage::Landed(_, outdated) if *outdated > 0 && self.asked > *outdated => {

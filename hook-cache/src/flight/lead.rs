@@ -1,3 +1,5 @@
+use std::sync::atomic::Ordering::SeqCst;
+
 use super::{Attached, Flight, Flights, Orphan, SharedError, Stage, Table};
 use crate::{
     hashed::Hashed,
@@ -32,6 +34,11 @@ impl<K: Eq, V> Lead<K, V> {
     /// When the load began, among all loads and invalidations.
     pub(crate) fn began(&self) -> u64 {
         self.began
+    }
+
+    /// The load that was left to this leader, unless a tag was invalidated since it began.
+    pub(super) fn inherit(&self, load: Option<Orphan>) -> Option<Orphan> {
+        load.filter(|_| self.flights.condemned.load(SeqCst) < self.began)
     }
 
     /// To be called before a load begins in the place of one that was not resumed.
@@ -92,13 +99,14 @@ impl<K: Eq, V> Lead<K, V> {
         self.end(Stage::Scattered);
     }
 
-    /// Gives everybody who waits a value that is not stored.
-    pub(crate) fn lend(self, value: &V)
+    /// Gives a value that is not stored to everybody who asked up to `read`, when it was known to be right. The others
+    /// start from the beginning.
+    pub(crate) fn lend(self, value: &V, read: u64)
     where
         V: Clone,
     {
         let shared = std::sync::Arc::new(value.clone());
-        self.end(Stage::Landed(shared, 0));
+        self.end(Stage::Landed(shared, read));
     }
 
     /// Sends everybody who waits back to the start: nothing was loaded, as there is a value already.

@@ -5,7 +5,8 @@
 //! - `Led` has exactly one [`Lead`]. `Vacant` has none, is attached, and has a waiter that was woken
 //!   and neither polled nor dropped since. The other stages are final and have no waiters.
 //! - A vacant flight may hold the load that its leader left half done. It is resumed only if nothing was
-//!   invalidated or put meanwhile: whoever would detach the flight takes that load away instead.
+//!   invalidated or put meanwhile: whoever would detach the flight takes that load away instead, and
+//!   after the invalidation of a tag whoever takes the flight over does.
 //! - Only a panicking `Eq` leaves a flight in a final stage attached. It counts as none.
 //! - What is loaded outside of any flight leaves a mark while it is under way, and whoever has the last
 //!   word under its key notes it there.
@@ -43,6 +44,8 @@ pub(crate) struct Flights<K, V> {
     /// One for each load that has begun, and for each put and each invalidation of a tag. Taken with one
     /// read-modify-write: of two, one came first.
     ticks: AtomicU64,
+    /// The last invalidation of any tag.
+    condemned: AtomicU64,
 }
 
 struct Table<K, V> {
@@ -131,12 +134,21 @@ impl<K, V> Flights<K, V> {
                 marks: HashMap::default(),
             }),
             ticks: AtomicU64::new(0),
+            condemned: AtomicU64::new(0),
         }
     }
 
     /// A number greater than all that were taken before.
     pub(crate) fn tick(&self) -> u64 {
         self.ticks.fetch_add(1, SeqCst) + 1
+    }
+
+    /// The number of an invalidation of a tag. No load that began before it changes hands from here on: nobody knows
+    /// what it will bear, and whoever asks after the invalidation would be given it.
+    pub(crate) fn condemn(&self) -> u64 {
+        let now = self.tick();
+        self.condemned.fetch_max(now, SeqCst);
+        now
     }
 }
 
@@ -169,7 +181,9 @@ impl<K: Eq, V> Flights<K, V> {
             state.stage = Stage::Led;
             drop(state);
             drop(table);
-            return Joined::Leading(Lead::new(flights.clone(), key, flight), orphan);
+            let lead = Lead::new(flights.clone(), key, flight);
+            let orphan = lead.inherit(orphan);
+            return Joined::Leading(lead, orphan);
         }
         if state.line.len() >= most {
             drop(state);

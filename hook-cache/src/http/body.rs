@@ -70,7 +70,12 @@ impl Twin {
         {
             return self.give_up();
         }
-        self.kept.body = self.bytes.freeze();
+        // What grew has room to spare, which would be kept and weighed nowhere.
+        self.kept.body = if self.bytes.capacity() > self.bytes.len() + self.bytes.len() / 8 {
+            Bytes::copy_from_slice(&self.bytes)
+        } else {
+            self.bytes.freeze()
+        };
         let came_of_it = self
             .shared
             .store(&self.uri, self.place, Arc::new(self.kept), self.began);

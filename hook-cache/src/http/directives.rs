@@ -3,9 +3,9 @@ use std::time::{Duration, SystemTime};
 use http::{
     HeaderMap, StatusCode,
     header::{
-        AGE, AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, COOKIE, DATE, EXPIRES, HeaderName,
-        IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, PRAGMA, RANGE, SET_COOKIE,
-        TRANSFER_ENCODING, VARY,
+        AGE, AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, COOKIE, DATE, ETAG, EXPIRES,
+        HeaderName, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, LAST_MODIFIED,
+        PRAGMA, RANGE, SET_COOKIE, TRANSFER_ENCODING, UPGRADE, VARY,
     },
 };
 
@@ -17,6 +17,7 @@ pub(super) struct Directives {
     pub(super) private: bool,
     pub(super) must_revalidate: bool,
     pub(super) only_if_cached: bool,
+    pub(super) min_fresh: bool,
     pub(super) max_age: Option<u64>,
     pub(super) s_maxage: Option<u64>,
 }
@@ -30,6 +31,10 @@ impl Directives {
                 found.no_store = true;
                 continue;
             };
+            // What is quoted for ever may hide a no.
+            if !is_balanced(value) {
+                found.no_store = true;
+            }
             for directive in split_unquoted(value) {
                 found.add(directive.trim());
             }
@@ -43,7 +48,7 @@ impl Directives {
             None => (directive, None),
         };
         // A time that is no number is no time at all (4.2.1); of two the shorter one counts.
-        let seconds = value.and_then(|value| value.parse().ok()).unwrap_or(0);
+        let seconds = value.and_then(seconds).unwrap_or(0);
         let shorter = |before: Option<u64>| Some(before.map_or(seconds, |before| before.min(seconds)));
         match name.to_ascii_lowercase().as_str() {
             "no-store" => self.no_store = true,
@@ -52,6 +57,7 @@ impl Directives {
             "private" => self.private = true,
             "must-revalidate" | "proxy-revalidate" => self.must_revalidate = true,
             "only-if-cached" => self.only_if_cached = true,
+            "min-fresh" => self.min_fresh = true,
             "max-age" => self.max_age = shorter(self.max_age),
             "s-maxage" => self.s_maxage = shorter(self.s_maxage),
             _ => {}
@@ -61,27 +67,69 @@ impl Directives {
 
 /// The parts between commas that are not within quotes.
 fn split_unquoted(value: &str) -> impl Iterator<Item = &str> {
-    let mut quoted = false;
-    value.split(move |c| {
-        quoted ^= c == '"';
-        c == ',' && !quoted
-    })
+    let mut quotes = Quotes::default();
+    value.split(move |c| !quotes.within(c) && c == ',')
+}
+
+fn is_balanced(value: &str) -> bool {
+    let mut quotes = Quotes::default();
+    value.chars().for_each(|c| {
+        quotes.within(c);
+    });
+    !quotes.open
+}
+
+/// Where quoted strings begin and end; a backslash within one keeps the next character from ending it (RFC 9110, 5.6.4).
+#[derive(Default)]
+struct Quotes {
+    open: bool,
+    escaped: bool,
+}
+
+impl Quotes {
+    /// Whether `c`, which comes next, is within quotes.
+    fn within(&mut self, c: char) -> bool {
+        if self.escaped {
+            self.escaped = false;
+        } else if self.open && c == '\\' {
+            self.escaped = true;
+        } else if c == '"' {
+            self.open = !self.open;
+        }
+        self.open
+    }
+}
+
+/// A number of seconds: digits and nothing else. One too large is as large as can be (1.2.2).
+fn seconds(value: &str) -> Option<u64> {
+    let digits = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
+    digits.then(|| value.parse().unwrap_or(u64::MAX))
 }
 
 /// What a request wants of a cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wish {
-    /// Nothing: it is somebody's own, or asks for a part, or on a condition that only the origin can judge.
+    /// Nothing: it is somebody's own, or asks for a part or another protocol, or on a condition that only the origin
+    /// can judge.
     Bypass,
     /// A response from the origin, which may then be stored.
     Fresh,
     Anything,
     OnlyCached,
+    /// A response from the origin, which is not to be asked.
+    Neither,
 }
 
 pub(super) fn wish(headers: &HeaderMap) -> Wish {
     let own = [AUTHORIZATION, COOKIE];
-    let partial = [RANGE, IF_RANGE, IF_MATCH, IF_UNMODIFIED_SINCE, TRANSFER_ENCODING];
+    let partial = [
+        RANGE,
+        IF_RANGE,
+        IF_MATCH,
+        IF_UNMODIFIED_SINCE,
+        TRANSFER_ENCODING,
+        UPGRADE,
+    ];
     let has_body = headers.get(CONTENT_LENGTH).is_some_and(|length| length != "0");
     let asked = Directives::of(headers);
     if has_body || asked.no_store || own.iter().chain(&partial).any(|name| headers.contains_key(name)) {
@@ -92,13 +140,12 @@ pub(super) fn wish(headers: &HeaderMap) -> Wish {
             .get(PRAGMA)
             .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"no-cache"));
     // A request that sets a limit of its own to the age is answered by the origin.
-    if asked.no_cache || asked.max_age.is_some() || pragma {
-        return Wish::Fresh;
-    }
-    if asked.only_if_cached {
-        Wish::OnlyCached
-    } else {
-        Wish::Anything
+    let fresh = asked.no_cache || asked.max_age.is_some() || asked.min_fresh || pragma;
+    match (fresh, asked.only_if_cached) {
+        (true, true) => Wish::Neither,
+        (true, false) => Wish::Fresh,
+        (false, true) => Wish::OnlyCached,
+        (false, false) => Wish::Anything,
     }
 }
 
@@ -109,16 +156,19 @@ pub(super) fn is_conditional(headers: &HeaderMap) -> bool {
         .any(|name| headers.contains_key(name))
 }
 
-/// For how long a response may be served from a shared cache; none if it may not be stored.
+/// For how long a response that was so old when it came may be served from a shared cache; none if it may not be stored.
+///
+/// Zero is for one that the origin is to be asked about each time, and can be.
 pub(super) fn lifetime(
     status: StatusCode,
     headers: &HeaderMap,
     default: Option<Duration>,
+    aged: u64,
 ) -> Option<Duration> {
     let cacheable = matches!(status.as_u16(), 200 | 203 | 204 | 300 | 301 | 308 | 404 | 410);
     let said = Directives::of(headers);
     let personal = headers.contains_key(SET_COOKIE) || said.private;
-    let never = personal || said.no_store || said.no_cache || headers.contains_key(CONTENT_RANGE);
+    let never = personal || said.no_store || headers.contains_key(CONTENT_RANGE);
     if !cacheable || never {
         return None;
     }
@@ -127,34 +177,54 @@ pub(super) fn lifetime(
         .or(said.max_age)
         .map(Duration::from_secs)
         .or_else(|| expires_in(headers));
-    let fresh = explicit.or(default)?;
-    let left = fresh.checked_sub(Duration::from_secs(age(headers)))?;
-    (!left.is_zero()).then_some(left)
+    let fresh = if said.no_cache {
+        Duration::ZERO
+    } else {
+        explicit.or(default)?
+    };
+    let left = fresh.saturating_sub(Duration::from_secs(aged));
+    (!left.is_zero() || has_validator(headers)).then_some(left)
+}
+
+/// Whether the origin can be asked if it is still right.
+pub(super) fn has_validator(headers: &HeaderMap) -> bool {
+    [ETAG, LAST_MODIFIED]
+        .iter()
+        .any(|name| headers.contains_key(name))
+}
+
+/// Whether it may be served past its time, in the place of an error (4.2.4). `s-maxage` forbids that too (5.2.2.10).
+pub(super) fn may_be_stale(headers: &HeaderMap) -> bool {
+    let said = Directives::of(headers);
+    !(said.must_revalidate || said.no_cache || said.s_maxage.is_some())
 }
 
 fn expires_in(headers: &HeaderMap) -> Option<Duration> {
-    let date = |name: HeaderName| {
-        let value = headers.get(name)?.to_str().ok()?;
-        httpdate::parse_http_date(value).ok()
-    };
     headers.get(EXPIRES)?;
     // A date that cannot be read, `0` above all, lies in the past (5.3).
-    let Some(expires) = date(EXPIRES) else {
+    let Some(expires) = date(headers, EXPIRES) else {
         return Some(Duration::ZERO);
     };
-    let from = date(DATE).unwrap_or_else(SystemTime::now);
+    let from = date(headers, DATE).unwrap_or_else(SystemTime::now);
     Some(expires.duration_since(from).unwrap_or(Duration::ZERO))
 }
 
-/// The age it had when it came, in seconds.
-pub(super) fn age(headers: &HeaderMap) -> u64 {
-    let Some(age) = headers.get(AGE) else {
-        return 0;
-    };
-    age.to_str()
-        .ok()
-        .and_then(|age| age.trim().parse().ok())
-        .unwrap_or(0)
+fn date(headers: &HeaderMap, name: HeaderName) -> Option<SystemTime> {
+    let value = headers.get(name)?.to_str().ok()?;
+    httpdate::parse_http_date(value).ok()
+}
+
+/// How old it was when it was asked for, in seconds: as it says, or as its date tells, whichever is more (4.2.3). `took`
+/// is how long it took to come.
+pub(super) fn age(headers: &HeaderMap, took: Duration) -> u64 {
+    let told = headers
+        .get(AGE)
+        .and_then(|age| seconds(age.to_str().ok()?.trim()))
+        .unwrap_or(0);
+    let apparent = date(headers, DATE)
+        .and_then(|date| SystemTime::now().duration_since(date).ok())
+        .unwrap_or_default();
+    told.max(apparent.saturating_sub(took).as_secs())
 }
 
 /// The header fields of the request that a response depends on; none if on what nobody can know.

@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use http::{
@@ -123,10 +123,10 @@ impl Missed {
         let response = result?;
         if response.status() == StatusCode::NOT_MODIFIED {
             if let Some(known) = self.known.take() {
-                return Ok(self.renew(&known, response.headers()));
+                return Ok(self.renew(&known, response.headers(), took));
             }
         }
-        let copy = self.copy(&response);
+        let copy = self.copy(&response, took);
         Ok(pass(response, copy, "miss"))
     }
 
@@ -143,7 +143,12 @@ impl Missed {
 
     /// The origin says that `known` is still right: its body is kept, its fields are merged, its life begins anew
     /// (RFC 9111, 4.3.4).
-    fn renew<R>(mut self: Box<Self>, known: &Kept, said: &HeaderMap) -> Response<CacheBody<R>> {
+    fn renew<R>(
+        mut self: Box<Self>,
+        known: &Kept,
+        said: &HeaderMap,
+        took: Duration,
+    ) -> Response<CacheBody<R>> {
         let mut headers = known.headers.clone();
         // Without a date of its own, an `Expires` of old would count from the date of old, for ever.
         headers.remove(DATE);
@@ -153,9 +158,9 @@ impl Missed {
                 headers.append(name, value.clone());
             }
         }
-        let life = lifetime(known.status, &headers, self.shared.default_ttl);
+        let aged = age(&headers, took);
+        let life = self.shared.lifetime(known.status, &headers, aged);
         let place = vary(&headers).map(|names| self.place(names));
-        let aged = age(&headers);
         strip(&mut headers);
         let kept = Arc::new(Kept {
             status: known.status,
@@ -195,9 +200,9 @@ impl Missed {
     }
 
     /// The beginning of a copy, if the response may be stored. Otherwise those who wait go on by themselves.
-    fn copy<R: Body>(mut self, response: &Response<R>) -> Option<Twin> {
+    fn copy<R: Body>(mut self, response: &Response<R>, took: Duration) -> Option<Twin> {
         let lead = self.lead.take();
-        match self.may_copy(response) {
+        match self.may_copy(response, took) {
             Some((mut twin, shared)) => {
                 if let Some(lead) = &lead {
                     lead.promise(shared.cache.now());
@@ -212,9 +217,10 @@ impl Missed {
         }
     }
 
-    fn may_copy<R: Body>(&self, response: &Response<R>) -> Option<(Twin, Arc<Shared>)> {
+    fn may_copy<R: Body>(&self, response: &Response<R>, took: Duration) -> Option<(Twin, Arc<Shared>)> {
         let (status, headers) = (response.status(), response.headers());
-        let lifetime = lifetime(status, headers, self.shared.default_ttl)?;
+        let aged = age(headers, took);
+        let lifetime = self.shared.lifetime(status, headers, aged)?;
         let names = vary(headers)?;
         let length = headers
             .get(CONTENT_LENGTH)
@@ -232,7 +238,7 @@ impl Missed {
         let twin = Twin {
             kept: Kept {
                 status,
-                age: age(headers),
+                age: aged,
                 headers: kept,
                 body: Bytes::new(),
                 lifetime,
@@ -258,6 +264,12 @@ pub(super) struct Place {
 }
 
 impl Shared {
+    /// As [`lifetime`], for as long as this cache keeps what is past its time.
+    fn lifetime(&self, status: StatusCode, headers: &HeaderMap, aged: u64) -> Option<Duration> {
+        let keep = self.cache.config().expiry.keep;
+        lifetime(status, headers, self.default_ttl, aged).filter(|life| !(life.is_zero() && keep.is_zero()))
+    }
+
     pub(super) fn store(&self, uri: &Arc<str>, place: Place, kept: Arc<Kept>, began: u64) -> core::Kept {
         let (life, came) = (kept.lifetime, kept.came);
         let put = |place, what| {
@@ -272,7 +284,12 @@ impl Shared {
         if at.is_some() {
             put(None, Stored::Varies(place.names.into()));
         }
-        put(at, Stored::Response(kept))
+        let came_of_it = put(at, Stored::Response(kept));
+        // Each one has to ask the origin: there is nothing to wait for.
+        match came_of_it {
+            core::Kept::Stored if life.is_zero() => core::Kept::Refused,
+            came_of_it => came_of_it,
+        }
     }
 }
 

@@ -157,7 +157,8 @@ where
                     None => patience,
                     Some(since) => left(patience, since, cache.now()),
                 };
-                if limit.is_zero() {
+                // Without a runtime there is no timer to end the waiting.
+                if limit.is_zero() || tokio::runtime::Handle::try_current().is_err() {
                     drop(follower);
                     return self.set_out();
                 }

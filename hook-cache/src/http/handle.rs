@@ -1,4 +1,4 @@
-use std::{fmt, sync::Arc};
+use std::{fmt, future::Future, sync::Arc, time::Duration};
 
 use hook_monitor::{Gather, Source};
 
@@ -24,6 +24,13 @@ impl HttpCacheHandle {
     pub fn invalidate_all(&self) {
         self.shared.cache.invalidate_tag(ALL);
         self.shared.cache.invalidate_all();
+    }
+
+    /// A task that takes out what is dead every `period`, a millisecond at a time, until the cache is gone; see
+    /// [`ResultCache::sweeper`](crate::ResultCache::sweeper). To be spawned, where a cache that nobody uses is to give
+    /// back its memory.
+    pub fn sweeper(&self, period: Duration) -> impl Future<Output = ()> + Send + use<> {
+        self.shared.cache.sweeper(period)
     }
 
     /// The figures since the layer was made. What was stored under a URI that varies counts as two entries.

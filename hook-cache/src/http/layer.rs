@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderName, Method, Request, Response, StatusCode, header::HOST};
+use http::{HeaderName, Method, Request, Response, StatusCode, header::HOST, uri::Authority};
 use http_body::Body;
 use tower_layer::Layer;
 use tower_service::Service;
@@ -21,6 +21,9 @@ use super::{
 use crate::{ResultCache, config::Config, future::Calling, stats::Count, store::Limits};
 
 pub(super) static X_CACHE: HeaderName = HeaderName::from_static("x-cache");
+
+/// What the tags of a response weigh beside the letters in them.
+const TAGS: usize = 256;
 
 /// What every entry bears beside its URI. No URI is empty.
 pub(super) const ALL: &str = "";
@@ -91,7 +94,8 @@ impl HttpCacheLayer {
         self.change(|config| {
             config.limits = Limits::weight(bytes, bytes / 8);
             config.weigh = Some(Arc::new(|key: &Key, stored: &Stored| {
-                (key.uri.len() + stored.bytes()) as u64
+                // Its tags name the URI too.
+                (TAGS + 4 * key.uri.len() + stored.bytes()) as u64
             }));
         })
     }
@@ -116,7 +120,7 @@ impl HttpCacheLayer {
 
     /// How long others who ask for a URI wait for the body of its response, which is stored when its own client has read
     /// it to the end. The default is a second. Whoever has waited so long calls the inner service for itself. It needs
-    /// tokio's timer.
+    /// tokio's timer; outside of a runtime of tokio's nobody waits.
     pub fn patience(self, limit: Duration) -> Self {
         let config = self.shared.cache.config().clone();
         let shared = &self.shared;
@@ -201,7 +205,7 @@ where
             Method::OPTIONS | Method::TRACE => Errand::Bypass,
             _ => Errand::Change(Change {
                 shared: self.shared.clone(),
-                uri: Some(uri(&req)),
+                uri: uri(&req),
             }),
         };
         cache.counts().one(Count::Bypassed);
@@ -216,15 +220,17 @@ impl<S> HttpCache<S> {
         if wish == Wish::Bypass {
             return Err(Unanswered::Bypass);
         }
-        let uri = uri(req);
-        if wish != Wish::Fresh {
+        let Some(uri) = uri(req) else {
+            return Err(Unanswered::Bypass);
+        };
+        if matches!(wish, Wish::Anything | Wish::OnlyCached) {
             if let Some(kept) = find(cache, &uri, req.headers()) {
                 cache.counts().one(Count::Hit);
                 let answer = kept.answer(req.method(), req.headers(), cache.now());
                 return Ok(labelled(answer, "hit"));
             }
         }
-        if wish == Wish::OnlyCached {
+        if matches!(wish, Wish::OnlyCached | Wish::Neither) {
             cache.counts().one(Count::Miss);
             let mut answer = Response::new(CacheBody::whole(Bytes::new()));
             *answer.status_mut() = StatusCode::GATEWAY_TIMEOUT;
@@ -263,19 +269,31 @@ enum Unanswered {
 }
 
 /// What a request is about: the host, for what serves several, and the path with its query.
-fn uri<B>(req: &Request<B>) -> Arc<str> {
+///
+/// None if it names two hosts, or one that is none: the origin may answer for another than this cache would store it for.
+fn uri<B>(req: &Request<B>) -> Option<Arc<str>> {
     let path = req
         .uri()
         .path_and_query()
         .map_or("/", http::uri::PathAndQuery::as_str);
-    let host = match req.uri().authority() {
-        Some(authority) => Some(authority.as_str()),
-        None => req.headers().get(HOST).and_then(|host| host.to_str().ok()),
+    let mut hosts = req.headers().get_all(HOST).iter();
+    let named = match hosts.next() {
+        // An empty one is what a client sends that has no name for the host.
+        Some(host) if host.is_empty() => None,
+        Some(host) => Some(Authority::try_from(host.as_bytes()).ok()?),
+        None => None,
     };
-    match host {
-        Some(host) => format!("{}{path}", host.to_ascii_lowercase()).into(),
-        None => path.into(),
+    let host = match (req.uri().authority(), named.as_ref()) {
+        (Some(authority), Some(named)) if authority != named => return None,
+        (authority, named) => authority.or(named),
+    };
+    if hosts.next().is_some() {
+        return None;
     }
+    Some(match host {
+        Some(host) => format!("{}{path}", host.as_str().to_ascii_lowercase()).into(),
+        None => path.into(),
+    })
 }
 
 /// What a response for `uri` can be invalidated by: the URI, its path and query on whatever host, and everything.

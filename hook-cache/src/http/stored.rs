@@ -6,7 +6,10 @@ use http::{
     header::{AGE, ETAG, HeaderName, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED},
 };
 
-use super::{CacheBody, directives::Directives};
+use super::{
+    CacheBody,
+    directives::{has_validator, may_be_stale},
+};
 use crate::ResultCache;
 
 /// How many variants of one URI are kept. One whose places are both taken takes one of them.
@@ -116,17 +119,13 @@ pub(super) fn find(cache: &Cache, uri: &Arc<str>, request: &HeaderMap) -> Option
 /// What the origin may be asked about in the place of the whole response.
 pub(super) fn known(cache: &Cache, uri: &Arc<str>, request: &HeaderMap) -> Option<Arc<Kept>> {
     let kept = look(uri, request, cache, |key| cache.old(key))?;
-    let validators = [ETAG, LAST_MODIFIED];
-    validators
-        .iter()
-        .any(|name| kept.headers.contains_key(name))
-        .then_some(kept)
+    has_validator(&kept.headers).then_some(kept)
 }
 
 /// The response for a request, also if it is past its time and may stand in for an error.
 pub(super) fn spare(cache: &Cache, uri: &Arc<str>, request: &HeaderMap) -> Option<Arc<Kept>> {
     let kept = look(uri, request, cache, |key| cache.rescue_key(key))?;
-    (!Directives::of(&kept.headers).must_revalidate).then_some(kept)
+    may_be_stale(&kept.headers).then_some(kept)
 }
 
 fn look(

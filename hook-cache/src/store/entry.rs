@@ -184,6 +184,7 @@ impl<K, Q: Equivalent<K> + ?Sized> Equivalent<Shelved<K>> for ByKey<'_, Q> {
 
 impl<K> Equivalent<Shelved<K>> for BySerial {
     fn equivalent(&self, shelved: &Shelved<K>) -> bool {
-        self.serial == shelved.serial
+        // The entries of one response have one number.
+        self.serial == shelved.serial && self.hash == shelved.hashed.hash
     }
 }

@@ -6,6 +6,9 @@ const LEAST_PER_SHARD: u64 = 64;
 /// A shard above this takes so long to sweep that it would show.
 const MOST_PER_SHARD: u64 = 4_096;
 
+/// More shards than this would cost more than they spare, in a cache that is to be without bounds above all.
+const MOST_SHARDS: u64 = 4_096;
+
 /// The share of a shard that quick_cache gives to entries in use. Nothing heavier than it fits.
 const HOT: f64 = 0.97;
 
@@ -59,7 +62,7 @@ impl Limits {
         let wanted = (4 * threads).next_power_of_two();
         let for_sweeps = (entries / MOST_PER_SHARD).max(1).next_power_of_two();
         let most = 1 << (entries / LEAST_PER_SHARD).max(1).ilog2();
-        let mut shards = wanted.max(for_sweeps).min(most);
+        let mut shards = wanted.max(for_sweeps).min(most).min(MOST_SHARDS);
         while shards > 1 && hot(self.total / shards, HOT) < self.largest {
             shards /= 2;
         }
@@ -100,7 +103,7 @@ mod tests {
 
     #[test]
     fn the_largest_fits_in_every_shard_and_the_shards_never_hold_more_than_the_whole() {
-        for total in [1, 2, 63, 127, 128, 1_000, 12_345, 1 << 20, 1 << 30] {
+        for total in [1, 2, 63, 127, 128, 1_000, 12_345, 1 << 20, 1 << 30, u64::MAX] {
             for largest in [1, 2, total / 16, total / 8, total / 2, total] {
                 let limits = Limits::weight(total, largest);
                 let plan = limits.plan(100);

@@ -170,12 +170,11 @@ impl<K: Hash + Eq, V: Clone> Store<K, V> {
                     return Found::Fresh(entry.value.clone());
                 }
                 Life::Revalidated if stale => {
-                    let claimed = entry.claim(now).then_some(entry.serial);
                     entry.touch(now, &self.windows);
-                    return Found::Stale {
-                        value: entry.value.clone(),
-                        claimed,
-                    };
+                    // Cloned first: a clone that panics must not take the claim along.
+                    let value = entry.value.clone();
+                    let claimed = entry.claim(now).then_some(entry.serial);
+                    return Found::Stale { value, claimed };
                 }
                 Life::Spare if stale && entry.failed_lately(now) => {
                     return Found::Stale {

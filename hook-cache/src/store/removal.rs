@@ -11,6 +11,9 @@ use super::{
     shelf::Left,
 };
 
+/// How many entries are taken out under one lock.
+const AT_ONCE: usize = 256;
+
 impl<K: Hash + Eq, V: Clone> Store<K, V> {
     pub(crate) fn remove(&self, hash: u64, key: &K, now: Moment) -> Removed {
         let Some(shelf) = self.shelf(hash) else {
@@ -76,16 +79,43 @@ impl<K: Hash + Eq, V: Clone> Store<K, V> {
 
     /// Takes out what is dead on one shelf.
     pub(crate) fn sweep_shelf(&self, place: usize, now: Moment, mut tell: impl FnMut(Death)) {
+        self.sweep_shelf_while(place, now, &mut || true, &mut tell);
+    }
+
+    /// Takes out a few of the dead on one shelf, on behalf of a put. The next one goes on.
+    pub(crate) fn sweep_some(&self, place: usize, now: Moment, mut tell: impl FnMut(Death)) {
+        self.sweep_shelf_while(place, now, &mut || false, &mut tell);
+    }
+
+    /// Takes out what is dead on one shelf, for as long as `go_on` says so. Whether it got through.
+    ///
+    /// It is looked for beside the readers, and taken out a few at a time, so that nobody waits for all of it.
+    fn sweep_shelf_while(
+        &self,
+        place: usize,
+        now: Moment,
+        go_on: &mut impl FnMut() -> bool,
+        tell: &mut impl FnMut(Death),
+    ) -> bool {
         let condemned = self.condemned.load(Acquire);
         let shelf = &self.shelves[place];
         if !shelf.read().may_hold_dead(now, condemned) {
-            return;
+            return true;
         }
-        let dust = shelf.write().sweep(now, condemned, &self.windows, &self.plan);
-        for (left, death) in dust.dead {
-            drop(left);
-            tell(death);
+        let mut sweep = shelf.write().begin_sweep(condemned);
+        shelf.read().find_dead(&mut sweep, now, &self.windows);
+        while !sweep.dead.is_empty() {
+            let few = shelf.write().take_dead(&mut sweep, AT_ONCE);
+            few.iter().for_each(|(_, death)| tell(*death));
+            drop(few);
+            if !sweep.dead.is_empty() && !go_on() {
+                shelf.write().halt_sweep(sweep);
+                return false;
+            }
         }
+        let emptied = shelf.write().end_sweep(&sweep, &self.plan);
+        drop(emptied);
+        true
     }
 
     /// Takes out what is dead, one shelf after the other, for as long as `go_on` says so. Whether it got round.
@@ -97,7 +127,11 @@ impl<K: Hash + Eq, V: Clone> Store<K, V> {
     ) -> bool {
         for _ in 0..self.shelves.len() {
             let place = self.next.fetch_add(1, Relaxed) % self.shelves.len();
-            self.sweep_shelf(place, now, &mut tell);
+            if !self.sweep_shelf_while(place, now, &mut go_on, &mut tell) {
+                // The next one goes on here.
+                self.next.store(place, Relaxed);
+                return false;
+            }
             if !go_on() {
                 return false;
             }

@@ -19,12 +19,18 @@ pub(super) struct Shelf<K, V> {
 /// What is on a shelf.
 pub(super) struct Books<K, V> {
     pub(super) table: Table<K, V>,
-    /// Nothing here is dead before this, but for what a tag condemned.
-    earliest: Moment,
+    /// Nothing that was put since the last sweep began is dead before this, but for what a tag condemned.
+    put_earliest: Moment,
+    /// The same of what was there before.
+    swept_earliest: Moment,
     /// Puts since the last sweep, which pay for the next one.
     puts: usize,
     /// How many invalidations by tag the last sweep has seen.
     seen: u64,
+    /// How many sweeps have begun.
+    sweeps: u64,
+    /// One that was broken off.
+    halted: Option<Sweep>,
 }
 
 pub(super) type Table<K, V> = unsync::Cache<Shelved<K>, Entry<V>, Weight, GivenHash, Departures>;
@@ -32,10 +38,11 @@ pub(super) type Table<K, V> = unsync::Cache<Shelved<K>, Entry<V>, Weight, GivenH
 /// What left a shelf, to be dropped after it is unlocked.
 pub(crate) type Left<K, V> = (Shelved<K>, Entry<V>);
 
-/// A sweep of one shelf: what it found dead, and the table that fell empty.
-pub(super) struct Dust<K, V> {
-    pub(super) dead: Vec<(Left<K, V>, Death)>,
-    pub(super) _table: Option<Table<K, V>>,
+/// A sweep of one shelf: what was found dead and is still there, and when the next of the others dies.
+pub(super) struct Sweep {
+    number: u64,
+    pub(super) dead: Vec<(BySerial, Death)>,
+    earliest: Moment,
 }
 
 impl<K: Eq, V> Shelf<K, V> {
@@ -43,9 +50,12 @@ impl<K: Eq, V> Shelf<K, V> {
         Self {
             books: RwLock::new(Books {
                 table: table(plan),
-                earliest: NEVER,
+                put_earliest: NEVER,
+                swept_earliest: NEVER,
                 puts: 0,
                 seen: 0,
+                sweeps: 0,
+                halted: None,
             }),
         }
     }
@@ -64,53 +74,84 @@ impl<K: Eq, V> Shelf<K, V> {
 
 impl<K: Eq, V> Books<K, V> {
     pub(super) fn put(&mut self, key: Shelved<K>, entry: Entry<V>, windows: &Windows) -> Departed<K, V> {
-        self.earliest = self.earliest.min(entry.dies(windows));
+        self.put_earliest = self.put_earliest.min(entry.dies(windows));
         self.puts = self.puts.saturating_add(1);
         self.table.insert_with_lifecycle(key, entry)
     }
 
-    /// Whether enough was put since the last sweep to pay for another, and there may be something to find.
+    /// Whether a sweep was broken off; or enough was put since the last one to pay for another, and there may be
+    /// something to find.
     pub(super) fn is_sweep_due(&self, now: Moment, condemned: u64) -> bool {
-        self.puts > 16 + self.table.len() / 2 && self.may_hold_dead(now, condemned)
+        self.halted.is_some() || (self.puts > 16 + self.table.len() / 2 && self.may_hold_dead(now, condemned))
     }
 
     pub(super) fn may_hold_dead(&self, now: Moment, condemned: u64) -> bool {
-        (self.earliest <= now || self.seen != condemned) && !self.table.is_empty()
+        (self.put_earliest.min(self.swept_earliest) <= now || self.seen != condemned)
+            && !self.table.is_empty()
     }
 
-    /// Takes out what is dead. A table that falls empty is replaced, which frees the memory of its slots.
-    pub(super) fn sweep(
-        &mut self,
-        now: Moment,
-        condemned: u64,
-        windows: &Windows,
-        plan: &Plan,
-    ) -> Dust<K, V> {
-        let mut earliest = NEVER;
-        let mut found = Vec::new();
-        for (key, entry) in self.table.iter() {
-            match entry.life(now, windows) {
-                Life::Dead(death) => found.push((key.by_serial(), death)),
-                _ => earliest = earliest.min(entry.dies(windows)),
-            }
+    /// Goes on with a sweep, or begins one. Until it has got through there may be something dead.
+    pub(super) fn begin_sweep(&mut self, condemned: u64) -> Sweep {
+        if let Some(halted) = self.halted.take() {
+            return halted;
         }
-        let dead = found
-            .into_iter()
-            .filter_map(|(at, death)| Some((self.table.remove(&at)?, death)))
-            .collect();
-        self.earliest = earliest;
+        self.put_earliest = NEVER;
+        self.swept_earliest = 0;
         self.puts = 0;
         self.seen = condemned;
-        let emptied = self.table.is_empty();
-        Dust {
-            dead,
-            _table: emptied.then(|| mem::replace(&mut self.table, table(plan))),
+        self.sweeps += 1;
+        Sweep {
+            number: self.sweeps,
+            dead: Vec::new(),
+            earliest: NEVER,
         }
+    }
+
+    /// Looks for what is dead, unless some of that is still there.
+    pub(super) fn find_dead(&self, sweep: &mut Sweep, now: Moment, windows: &Windows) {
+        if !sweep.dead.is_empty() {
+            return;
+        }
+        for (key, entry) in self.table.iter() {
+            match entry.life(now, windows) {
+                Life::Dead(death) => sweep.dead.push((key.by_serial(), death)),
+                _ => sweep.earliest = sweep.earliest.min(entry.dies(windows)),
+            }
+        }
+    }
+
+    /// Takes out a few of the dead.
+    pub(super) fn take_dead(&mut self, sweep: &mut Sweep, most: usize) -> Vec<(Left<K, V>, Death)> {
+        let rest = sweep.dead.len().saturating_sub(most);
+        let few = sweep.dead.drain(rest..);
+        few.filter_map(|(at, death)| Some((self.table.remove(&at)?, death)))
+            .collect()
+    }
+
+    /// Leaves the rest to the next one.
+    pub(super) fn halt_sweep(&mut self, sweep: Sweep) {
+        if sweep.number == self.sweeps {
+            self.halted = Some(sweep);
+        }
+    }
+
+    /// Ends a sweep that got through. A table that fell empty is replaced, which frees the memory of its slots.
+    #[must_use]
+    pub(super) fn end_sweep(&mut self, sweep: &Sweep, plan: &Plan) -> Option<Table<K, V>> {
+        // Another one that has begun since has taken over what was put meanwhile.
+        if sweep.number == self.sweeps {
+            self.swept_earliest = sweep.earliest;
+        }
+        let emptied = self.table.is_empty();
+        emptied.then(|| mem::replace(&mut self.table, table(plan)))
     }
 
     pub(super) fn take_all(&mut self, plan: &Plan) -> Table<K, V> {
-        self.earliest = NEVER;
+        self.put_earliest = NEVER;
+        self.swept_earliest = NEVER;
         self.puts = 0;
+        self.sweeps += 1;
+        self.halted = None;
         mem::replace(&mut self.table, table(plan))
     }
 }

@@ -327,3 +327,36 @@ async fn in_a_hundred_thousand_turns_nobody_is_given_the_response_of_another() {
         advance(secs(u64::from(seed % 7 == 0))).await;
     }
 }
+
+#[test]
+fn outside_of_a_runtime_nobody_waits() {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counted = calls.clone();
+    let svc = HttpCacheLayer::new().layer(service_fn(move |_: Request<Body>| {
+        counted.fetch_add(1, SeqCst);
+        std::future::pending::<Result<Response<Body>, std::convert::Infallible>>()
+    }));
+    let mut callers: Vec<_> = (0..3)
+        .map(|_| tokio_test::task::spawn(svc.clone().call(ask(Method::GET))))
+        .collect();
+    for caller in &mut callers {
+        tokio_test::assert_pending!(caller.poll());
+    }
+    assert_eq!(calls.load(SeqCst), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_cache_frees_its_memory() {
+    let layer = HttpCacheLayer::new()
+        .default_ttl(secs(10))
+        .revalidate_within(secs(0));
+    let origin = crate::support::origin(layer.clone(), &[]);
+    for n in 0..100 {
+        origin.ask("GET", &format!("/{n}"), &[]).await;
+    }
+    assert_eq!(layer.handle().stats().entries, 100);
+    let sweeper = tokio::spawn(layer.handle().sweeper(secs(60)));
+    tokio::time::sleep(secs(70)).await;
+    assert_eq!(layer.handle().stats().entries, 0);
+    sweeper.abort();
+}

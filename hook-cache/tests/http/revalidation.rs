@@ -385,3 +385,55 @@ async fn after_the_window_and_without_a_validator_the_whole_is_asked_for() {
         assert_eq!(script.last("if-none-match"), None);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_has_no_time_at_all_is_asked_about_each_time() {
+    for control in [
+        "no-cache",
+        "max-age=60, no-cache",
+        "max-age=0",
+        "max-age=0, must-revalidate",
+    ] {
+        let fields = [("cache-control", control), ("etag", "\"v1\"")];
+        let script = Script::new(&fields);
+        let svc = HttpCacheLayer::new().layer(script.origin());
+        assert_eq!(get(&svc, &[]).await.body, "body 1");
+        script.says(304, &fields);
+        for call in 2..5 {
+            let got = get(&svc, &[]).await;
+            assert_eq!((got.status, got.body.as_str()), (200, "body 1"), "{control}");
+            assert_eq!(got.field("x-cache"), "miss");
+            assert_eq!(
+                (script.calls(), script.last("if-none-match").as_deref()),
+                (call, Some("\"v1\""))
+            );
+        }
+        script.says(200, &fields);
+        assert_eq!(get(&svc, &[]).await.body, "body 2");
+        // Where nothing is kept past its time, nothing is kept.
+        let script = Script::new(&fields);
+        let svc = HttpCacheLayer::new()
+            .revalidate_within(secs(0))
+            .layer(script.origin());
+        get(&svc, &[]).await;
+        get(&svc, &[]).await;
+        assert_eq!(script.last("if-none-match"), None, "{control}");
+    }
+}
+
+/// RFC 9111, 4.2.3: what a cache on the way kept without telling is as old as its date.
+#[tokio::test(start_paused = true)]
+async fn a_response_is_as_old_as_its_date() {
+    let date = std::time::SystemTime::now() - secs(100);
+    let date: &'static str = httpdate::fmt_http_date(date).leak();
+    let script = Script::new(&[("cache-control", "max-age=160"), ("date", date)]);
+    let svc = HttpCacheLayer::new().layer(script.origin());
+    get(&svc, &[]).await;
+    advance(secs(20)).await;
+    let hit = get(&svc, &[]).await;
+    let age: u64 = hit.field("age").parse().unwrap();
+    assert_eq!(hit.field("x-cache"), "hit");
+    assert!((120..150).contains(&age), "{age}");
+    advance(secs(40)).await;
+    assert_eq!(get(&svc, &[]).await.field("x-cache"), "miss");
+}

@@ -177,8 +177,8 @@ async fn what_may_be_stored_and_what_not() {
         (
             "5.3: Expires in the future",
             &[
-                ("date", "Mon, 01 Jan 2024 00:00:00 GMT"),
-                ("expires", "Mon, 01 Jan 2024 00:01:00 GMT"),
+                ("date", "Fri, 01 Jan 2100 00:00:00 GMT"),
+                ("expires", "Fri, 01 Jan 2100 00:01:00 GMT"),
             ],
             &[],
             true,
@@ -192,7 +192,80 @@ async fn what_may_be_stored_and_what_not() {
             &[],
             false,
         ),
+        (
+            "1.2.2: a number too large is as large as can be",
+            &[("cache-control", "max-age=99999999999999999999999")],
+            &[],
+            true,
+        ),
+        (
+            "1.2.2: a number is digits",
+            &[("cache-control", "max-age=+60")],
+            &[],
+            false,
+        ),
+        (
+            "4.2.3: an age too large",
+            &[FRESH, ("age", "99999999999999999999999")],
+            &[],
+            false,
+        ),
+        (
+            "5.2: a quote that is escaped ends nothing",
+            &[("cache-control", "max-age=60, x=\"\\\"\", private, y=\"\\\"\"")],
+            &[],
+            false,
+        ),
+        (
+            "5.2: a quote that never ends may hide anything",
+            &[("cache-control", "max-age=60, x=\"a, private")],
+            &[],
+            false,
+        ),
+        (
+            "safe: a host with a path in it",
+            &[FRESH],
+            &[("host", "a.example/b")],
+            false,
+        ),
+        (
+            "safe: two hosts",
+            &[FRESH],
+            &[("host", "a.example"), ("host", "b.example")],
+            false,
+        ),
+        ("3.2: a host", &[FRESH], &[("host", "a.example:8080")], true),
         ("5.3: Expires: 0", &[("expires", "0")], &[], false),
+        (
+            "4.2.3: a date of long ago",
+            &[FRESH, ("date", "Mon, 01 Jan 2024 00:00:00 GMT")],
+            &[],
+            false,
+        ),
+        (
+            "4.2.3: a clock that is fast",
+            &[FRESH, ("date", "Fri, 01 Jan 2100 00:00:00 GMT")],
+            &[],
+            true,
+        ),
+        (
+            "5.2.1.3: the client says min-fresh",
+            &[FRESH],
+            &[("cache-control", "min-fresh=10")],
+            false,
+        ),
+        (
+            "safe: a request for another protocol",
+            &[FRESH],
+            &[("connection", "upgrade"), ("upgrade", "websocket")],
+            false,
+        ),
+        (
+            "5.2.2.4: no-cache, and the origin can be asked",
+            &[("cache-control", "max-age=60, no-cache"), ("etag", "\"1\"")],
+            &[],
+            false,
+        ),
     ];
     for (case, response, request, stored) in cases {
         let origin = origin(HttpCacheLayer::new(), response);
@@ -353,6 +426,11 @@ async fn only_if_cached_never_asks_the_origin() {
     assert_eq!(origin.get(&only).await.status, 504);
     origin.get(&[]).await;
     assert_eq!(origin.get(&only).await.x_cache, "hit");
+    // What cannot be had from the cache is not asked for.
+    for more in ["no-cache", "max-age=0", "min-fresh=100"] {
+        let both = [("cache-control", "only-if-cached"), ("cache-control", more)];
+        assert_eq!(origin.get(&both).await.status, 504, "{more}");
+    }
     assert_eq!(origin.calls(), 1);
 }
 
@@ -362,6 +440,11 @@ async fn what_is_stale_stands_in_for_an_error_unless_that_is_forbidden() {
         (&[("cache-control", "max-age=10")] as Fields, true),
         (&[("cache-control", "max-age=10, must-revalidate")], false),
         (&[("cache-control", "max-age=10, proxy-revalidate")], false),
+        (&[("cache-control", "s-maxage=10")], false),
+        (
+            &[("cache-control", "max-age=10, no-cache"), ("etag", "\"1\"")],
+            false,
+        ),
     ] {
         let origin = origin(HttpCacheLayer::new().stale_if_error(secs(60)), fields);
         origin.get(&[]).await;
@@ -410,4 +493,42 @@ async fn a_path_alone_is_invalidated_on_every_host_and_with_a_host_on_that_one()
         handle.invalidate(uri);
         assert_eq!([ask(hosts[0]).await, ask(hosts[1]).await], expected, "{uri}");
     }
+}
+
+/// A request for `victim/x` and one that says `Host: victim/x` must not meet, nor may one host speak for another.
+#[tokio::test(start_paused = true)]
+async fn nobody_stores_a_response_for_another_host() {
+    let origin = origin(HttpCacheLayer::new(), &[("cache-control", "max-age=60")]);
+    for (uri, host) in [
+        ("/y", "victim.example/x"),
+        ("http://victim.example/x/y", "evil.example"),
+        ("/x/y", "victim.example, evil.example"),
+    ] {
+        assert_eq!(
+            origin.ask("GET", uri, &[("host", host)]).await.x_cache,
+            "bypass",
+            "{uri}"
+        );
+    }
+    let victim = origin.ask("GET", "/x/y", &[("host", "victim.example")]).await;
+    assert_eq!(
+        (victim.x_cache.as_str(), victim.body.as_str()),
+        ("miss", "body 4")
+    );
+    let same = origin
+        .ask("GET", "http://VICTIM.example/x/y", &[("host", "victim.example")])
+        .await;
+    assert_eq!(same.x_cache, "hit");
+}
+
+#[tokio::test(start_paused = true)]
+async fn thirty_thousand_uris_keep_to_the_capacity() {
+    let layer = HttpCacheLayer::new().capacity_bytes(1 << 20);
+    let handle = layer.handle();
+    let origin = origin(layer, &[("cache-control", "max-age=60")]);
+    for n in 0..30_000 {
+        origin.ask("GET", &format!("/{n}"), &[]).await;
+    }
+    let stats = handle.stats();
+    assert!(stats.weight <= 1 << 20 && stats.entries < 2_000, "{stats:?}");
 }

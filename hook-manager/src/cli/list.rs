@@ -95,6 +95,8 @@ fn runs(handler: &Handler) -> String {
     match handler {
         Handler::Shell { command, .. } => command.clone(),
         Handler::Exec { program, args } => [std::slice::from_ref(program), args].concat().join(" "),
+        Handler::Worker(worker) => format!("{} (worker)", runs(&worker.run)),
+        Handler::Http(http) => format!("POST {}", http.url),
         other => format!("{other}: left to the host"),
     }
 }

@@ -4,14 +4,14 @@ use std::task::Poll;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// The signals that ask this program to end. Its hooks end with it.
-pub(super) struct Signals {
+pub(crate) struct Signals {
     ends: Vec<(u8, Signal)>,
     /// Whoever started us may have had the ends of children ignored, and with them their exit status.
     _children: Option<Signal>,
 }
 
 impl Signals {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let kinds = [
             (1, SignalKind::hangup()),
             (2, SignalKind::interrupt()),
@@ -26,7 +26,7 @@ impl Signals {
     }
 
     /// The number of the next one to arrive.
-    pub(super) async fn next(&mut self) -> u8 {
+    pub(crate) async fn next(&mut self) -> u8 {
         poll_fn(|cx| {
             let arrived = self
                 .ends

@@ -3,7 +3,11 @@
 //! `python3 missing.py` ends with status 2, the very status by which a hook blocks. So does a shell
 //! that cannot read its own command line. Neither is a decision.
 
-use std::{fs, os::unix::fs::PermissionsExt, path::Path};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
 
 use self::script::{Script, sentence};
 
@@ -26,6 +30,23 @@ pub(super) fn check(line: &Line, cwd: &Path) -> Result<(), String> {
         Some(script) => script.readable(cwd),
         None => Ok(()),
     }
+}
+
+/// The program of a simple line, and every file that is plain to see as one that it runs.
+pub(crate) fn runs(line: &Line, cwd: &Path) -> (Option<String>, Vec<PathBuf>) {
+    let [words] = line.commands.as_slice() else {
+        return (None, Vec::new());
+    };
+    let program = words.first();
+    let by_path = program.filter(|program| program.contains('/'));
+    let script = Script::of(words).map(|script| script.name);
+    let files = by_path.map(String::as_str).into_iter().chain(script);
+    (program.cloned(), files.map(|file| cwd.join(file)).collect())
+}
+
+/// Whether a shell or the system finds a program of this name.
+pub(crate) fn is_in_path(name: &str) -> bool {
+    script::in_path(name)
 }
 
 fn executable(path: &Path) -> Result<(), String> {

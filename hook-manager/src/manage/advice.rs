@@ -17,6 +17,8 @@ const HIT_RATE: f64 = 0.3;
 const TRIPS: u64 = 5;
 /// Fewer runs say nothing.
 const ENOUGH: u64 = 5;
+/// More memory than that is much.
+const MEMORY: u64 = 500_000_000;
 /// Time given to sweeping each cache.
 const SWEEP: Duration = Duration::from_millis(5);
 
@@ -67,6 +69,11 @@ pub enum Advice {
         /// The mean.
         average: Duration,
     },
+    /// The process takes more than 500 MB.
+    MuchMemory {
+        /// What is resident, in bytes.
+        bytes: u64,
+    },
     /// Something is not healthy.
     Unwell {
         /// Which check says so, and what it says.
@@ -84,6 +91,8 @@ pub struct Optimization {
     pub total: Totals,
     /// Dead cache entries whose memory was given back.
     pub swept: usize,
+    /// The process's resident memory in bytes, afterwards; `None` where the system does not tell.
+    pub memory: Option<u64>,
     /// What could be better.
     pub recommendations: Vec<Advice>,
 }
@@ -162,6 +171,12 @@ pub(super) fn optimize(manager: &HookManager) -> Optimization {
             average: total.average(),
         });
     }
+    let memory = memory();
+    recommendations.extend(
+        memory
+            .filter(|bytes| *bytes > MEMORY)
+            .map(|bytes| Advice::MuchMemory { bytes }),
+    );
     let unwell = health
         .checks
         .iter()
@@ -173,8 +188,16 @@ pub(super) fn optimize(manager: &HookManager) -> Optimization {
         health,
         total,
         swept,
+        memory,
         recommendations,
     }
+}
+
+/// What of this process is resident, on Linux.
+fn memory() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/self/statm").ok()?;
+    let pages: u64 = text.split_whitespace().nth(1)?.parse().ok()?;
+    Some(pages * rustix::param::page_size() as u64)
 }
 
 impl fmt::Display for Advice {
@@ -220,6 +243,11 @@ impl fmt::Display for Advice {
                 f,
                 "hooks take {} ms on average: make the slow ones faster, or let more of them run at once",
                 average.as_millis()
+            ),
+            Self::MuchMemory { bytes } => write!(
+                f,
+                "the process takes {} MB: lower cache_capacity, output_limit, or the times answers are kept",
+                bytes / 1_000_000
             ),
             Self::Unwell { what } => f.write_str(what),
         }

@@ -13,8 +13,10 @@ pub struct Totals {
     pub calls: u64,
     /// Calls that were answered.
     pub successes: u64,
-    /// Calls that failed, panics among them.
+    /// Calls that failed, those among them that took too long.
     pub failures: u64,
+    /// Calls that were refused: by an open circuit, or because the hook ran wild.
+    pub refused: u64,
     /// Times the hook was really run, retries included.
     pub runs: u64,
     /// Calls answered from the cache.
@@ -56,6 +58,7 @@ impl Totals {
             calls: with(self.calls, other.calls),
             successes: with(self.successes, other.successes),
             failures: with(self.failures, other.failures),
+            refused: with(self.refused, other.refused),
             runs: with(self.runs, other.runs),
             cache_hits: with(self.cache_hits, other.cache_hits),
             cache_misses: with(self.cache_misses, other.cache_misses),
@@ -95,7 +98,8 @@ impl Own {
             let calls = monitor.snapshot();
             totals.calls = calls.started;
             totals.successes = calls.successes;
-            totals.failures = calls.failures + calls.panicked;
+            totals.failures = calls.failures + calls.timeouts + calls.panicked;
+            totals.refused = calls.rejected;
             totals.micros = u64::try_from(calls.latency.sum().as_micros()).unwrap_or(u64::MAX);
         }
         if let Some(cache) = &self.cache {

@@ -116,7 +116,8 @@ pub(super) fn stat(pid: Pid) -> Option<Stat> {
         .ok()?
         .split_ascii_whitespace();
     let is_zombie = matches!(fields.next()?, "Z" | "X");
-    let mut pid = || Some(Pid::from_raw(fields.next()?.parse().ok()?));
+    // One that is just being taken apart has a group of -1.
+    let mut pid = || Some(Pid::from_raw(fields.next()?.parse::<i32>().ok()?.max(0)));
     let (parent, group) = (pid()?, pid()?);
     // A process whose first thread has ended looks like a zombie, and still runs.
     let threads: u32 = fields.nth(14)?.parse().ok()?;

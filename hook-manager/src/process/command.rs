@@ -6,6 +6,7 @@ use std::{
     os::unix::{fs::PermissionsExt, process::CommandExt},
     path::{Path, PathBuf},
     process::{self, Child, Stdio},
+    sync::Arc,
 };
 
 use rustix::io::Errno;
@@ -26,6 +27,8 @@ pub struct Command {
     cwd: Option<PathBuf>,
     /// `None` takes a variable away.
     env: BTreeMap<OsString, Option<OsString>>,
+    /// What is inherited in place of our own.
+    base: Option<Arc<[(OsString, OsString)]>>,
 }
 
 impl Command {
@@ -36,6 +39,7 @@ impl Command {
             args: Vec::new(),
             cwd: None,
             env: BTreeMap::new(),
+            base: None,
         }
     }
 
@@ -74,6 +78,13 @@ impl Command {
         self
     }
 
+    /// Has the program inherit these variables and no others, in place of our own environment.
+    #[must_use]
+    pub fn environment(mut self, vars: Arc<[(OsString, OsString)]>) -> Self {
+        self.base = Some(vars);
+        self
+    }
+
     /// The program's name or path, as given.
     pub fn program(&self) -> &OsStr {
         &self.program
@@ -89,6 +100,11 @@ impl Command {
             .stderr(Stdio::piped());
         if let Some(cwd) = &self.cwd {
             command.current_dir(cwd);
+        }
+        if let Some(base) = &self.base {
+            command
+                .env_clear()
+                .envs(base.iter().map(|(name, value)| (name, value)));
         }
         for (name, value) in &self.env {
             match value {

@@ -39,11 +39,13 @@ pub(super) fn reap(pid: Pid) {
 }
 
 /// Tells when a child has ended, without reaping it.
+#[derive(Debug)]
 pub(super) struct Exit {
     pid: Pid,
     watch: Watch,
 }
 
+#[derive(Debug)]
 enum Watch {
     /// Readable once the process has ended. Since Linux 5.3.
     #[cfg(target_os = "linux")]

@@ -99,6 +99,22 @@ async fn gone(grace: Duration) {
     }
 }
 
+/// Terminates, in the background, what programs that have ended left behind after [`adopt_orphans`]: SIGTERM, `grace`,
+/// SIGKILL. For a process that lives on, at a moment when no [`run`](super::run) is under way: what a program
+/// that still runs has detached is taken for left behind, too.
+///
+/// Looks at all processes of the machine, and blocks its thread for a few milliseconds. Returns how many there were.
+pub fn end_orphans(grace: Duration) -> usize {
+    let strays = sweep();
+    let count = strays.len();
+    for stray in strays {
+        known().insert(stray);
+        group::terminate(stray);
+        reaper::take(Dying::new(stray, grace, Rest::none()));
+    }
+    count
+}
+
 /// Starts a program, and knows it from the first moment.
 pub(super) fn spawn(command: &Command) -> io::Result<Child> {
     let _starting = STARTING.read().unwrap_or_else(PoisonError::into_inner);

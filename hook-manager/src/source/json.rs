@@ -1,23 +1,25 @@
 //! JSON that knows where each part of it stands, for messages a person can follow.
 
+use std::ops::Range;
+
 use serde_json::{Number, Value};
 
 /// A value and its place.
-#[derive(Debug)]
-pub(super) struct Node {
-    pub(super) at: At,
-    pub(super) value: Tree,
+#[derive(Clone, Debug)]
+pub(crate) struct Node {
+    pub(crate) at: At,
+    pub(crate) value: Tree,
 }
 
 /// Line and column, counted from 1, in characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct At {
-    pub(super) line: usize,
-    pub(super) column: usize,
+pub(crate) struct At {
+    pub(crate) line: usize,
+    pub(crate) column: usize,
 }
 
-#[derive(Debug)]
-pub(super) enum Tree {
+#[derive(Clone, Debug)]
+pub(crate) enum Tree {
     Null,
     Bool(bool),
     Number(Number),
@@ -27,23 +29,25 @@ pub(super) enum Tree {
     Object(Vec<(Key, Node)>),
 }
 
-#[derive(Debug)]
-pub(super) struct Key {
-    pub(super) at: At,
-    pub(super) name: String,
+#[derive(Clone, Debug)]
+pub(crate) struct Key {
+    pub(crate) at: At,
+    pub(crate) name: String,
+    /// Where its value stands, in bytes.
+    pub(crate) value: Range<usize>,
 }
 
 /// What keeps a text from being JSON.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct SyntaxError {
-    pub(super) at: At,
-    pub(super) what: String,
-    pub(super) expected: String,
+pub(crate) struct SyntaxError {
+    pub(crate) at: At,
+    pub(crate) what: String,
+    pub(crate) expected: String,
 }
 
 impl Node {
     /// What stands here, for the middle of a sentence.
-    pub(super) fn describe(&self) -> String {
+    pub(crate) fn describe(&self) -> String {
         match &self.value {
             Tree::Null => "null".into(),
             Tree::Bool(value) => value.to_string(),
@@ -54,14 +58,14 @@ impl Node {
         }
     }
 
-    pub(super) fn text(&self) -> Option<&str> {
+    pub(crate) fn text(&self) -> Option<&str> {
         match &self.value {
             Tree::Text(text) => Some(text),
             _ => None,
         }
     }
 
-    pub(super) fn object(&self) -> Option<&[(Key, Node)]> {
+    pub(crate) fn object(&self) -> Option<&[(Key, Node)]> {
         match &self.value {
             Tree::Object(entries) => Some(entries),
             _ => None,
@@ -69,7 +73,7 @@ impl Node {
     }
 
     /// The value of a key; of the last one, where there are two.
-    pub(super) fn get(&self, name: &str) -> Option<&Node> {
+    pub(crate) fn get(&self, name: &str) -> Option<&Node> {
         self.object()?
             .iter()
             .rev()
@@ -79,10 +83,11 @@ impl Node {
 }
 
 /// Reads a whole text.
-pub(super) fn parse(text: &str) -> Result<Node, SyntaxError> {
+pub(crate) fn parse(text: &str) -> Result<Node, SyntaxError> {
     // The rules of JSON, its limit of depth included, are serde_json's.
     serde_json::from_str::<Value>(text).map_err(|err| syntax(text, &err))?;
     let mut scanner = Scanner {
+        text,
         rest: text,
         at: At { line: 1, column: 1 },
     };
@@ -148,6 +153,7 @@ fn quoted(found: &str) -> String {
 
 /// Walks over text that is known to be JSON.
 struct Scanner<'a> {
+    text: &'a str,
     rest: &'a str,
     at: At,
 }
@@ -162,7 +168,11 @@ impl<'a> Scanner<'a> {
                 let name = scanner.string()?;
                 scanner.space();
                 scanner.take(1);
-                Some((Key { at, name }, scanner.value()?))
+                scanner.space();
+                let from = scanner.byte();
+                let node = scanner.value()?;
+                let value = from..scanner.byte();
+                Some((Key { at, name, value }, node))
             })?),
             '[' => Tree::List(self.entries(']', Self::value)?),
             '"' => Tree::Text(self.string()?),
@@ -207,6 +217,10 @@ impl<'a> Scanner<'a> {
             end
         })?;
         serde_json::from_str(self.take(end.0 + 1)).ok()
+    }
+
+    fn byte(&self) -> usize {
+        self.text.len() - self.rest.len()
     }
 
     fn space(&mut self) {

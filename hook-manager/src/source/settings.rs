@@ -30,6 +30,10 @@ pub(super) struct Settings {
     pub(super) found: Vec<Found>,
     pub(super) problems: Vec<Problem>,
     pub(super) disable_all_hooks: Option<bool>,
+    /// `allowedHttpHookUrls`, where it stands.
+    pub(super) http_urls: Option<Vec<String>>,
+    /// `httpHookAllowedEnvVars`, where it stands.
+    pub(super) http_env: Option<Vec<String>>,
 }
 
 /// Reads a file. One that is not there is an error only where it `must_exist`.
@@ -112,8 +116,10 @@ impl Reader<'_> {
                 }
                 ("disableAllHooks", Tree::Bool(value)) => self.settings.disable_all_hooks = Some(*value),
                 ("disableAllHooks", _) => self.wrong(node, "disableAllHooks", "true or false"),
+                ("allowedHttpHookUrls", _) => self.settings.http_urls = self.texts(node, &key.name),
+                ("httpHookAllowedEnvVars", _) => self.settings.http_env = self.texts(node, &key.name),
                 // The rest of a settings file is the host's.
-                _ => self.beside(key),
+                _ => self.beside(key, node),
             }
         }
     }
@@ -134,15 +140,29 @@ impl Reader<'_> {
         self.say(Severity::Error, origin, what, expected);
     }
 
+    /// A list that limits what hooks may do. One that cannot be read allows nothing.
+    fn texts(&mut self, node: &Node, place: &str) -> Option<Vec<String>> {
+        let texts = match &node.value {
+            Tree::List(list) => list.iter().map(|one| one.text().map(str::to_owned)).collect(),
+            _ => None,
+        };
+        if texts.is_none() {
+            self.wrong(node, place, "a list of texts; until then it allows nothing");
+        }
+        Some(texts.unwrap_or_default())
+    }
+
     /// What looks like hooks, and stands where nobody looks for them.
-    fn beside(&mut self, key: &Key) {
-        let expected = match HookEvent::from(&key.name[..]).is_known() {
-            true => "events inside `hooks`",
-            false if nearest(&key.name, ["hooks"]).is_some() => "`hooks`?",
+    fn beside(&mut self, key: &Key, node: &Node) {
+        let (severity, expected) = match HookEvent::from(&key.name[..]).is_known() {
+            true => (Severity::Error, "events inside `hooks`"),
+            false if nearest(&key.name, ["hooks"]).is_some() => (Severity::Error, "`hooks`?"),
+            // Under a name of its own, as somebody puts aside what he does not want at the moment.
+            false if holds_events(node) => (Severity::Warning, "`hooks`, which hooks are looked for in"),
             false => return,
         };
         let origin = self.origin(key.at, step(&key.name).trim_start_matches('.'));
-        self.say(Severity::Warning, origin, "is not looked into".into(), expected);
+        self.say(severity, origin, "is not looked into".into(), expected);
     }
 
     fn events(&mut self, events: &[(Key, Node)]) {
@@ -171,8 +191,9 @@ impl Reader<'_> {
     fn unknown_event(&mut self, key: &Key, place: &str) {
         let origin = self.origin(key.at, place);
         match nearest(&key.name, HookEvent::ALL.iter().map(HookEvent::as_str)) {
+            // Its hooks stay out where they were meant to run: that has to be seen outside of `check`, too.
             Some(near) => self.say(
-                Severity::Warning,
+                Severity::Error,
                 origin,
                 "is not an event this version knows; it is passed through".into(),
                 &format!("`{near}`?"),
@@ -338,6 +359,15 @@ impl Reader<'_> {
             ..Origin::settings(self.path)
         }
     }
+}
+
+/// Whether something has the shape of hooks: lists under names of events.
+fn holds_events(node: &Node) -> bool {
+    let entries = node.object().unwrap_or_default();
+    let mut events = entries.iter().filter(|(key, node)| {
+        HookEvent::from(&key.name[..]).is_known() && matches!(node.value, Tree::List(_))
+    });
+    events.next().is_some()
 }
 
 /// Matchers that can be used, but hardly mean what was meant.

@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     config::Config,
-    error::{HookError, judge},
+    error::{HookError, ending, judge},
     estimate::Estimate,
     event::HookEvent,
     hook::{CacheKey, CacheRule, HookSpec, estimate_by_name, ttl_by_name},
@@ -80,6 +80,21 @@ impl Own {
         outer.into_iter().flatten()
     }
 
+    /// The same, to be kept.
+    pub(crate) fn sources(&self) -> Vec<Arc<dyn Source>> {
+        fn source<S: Source + Clone + 'static>(layer: &S) -> Arc<dyn Source> {
+            Arc::new(layer.clone())
+        }
+        let outer = [
+            self.monitor.as_ref().map(source),
+            self.cache.as_ref().map(source),
+            self.retry.as_ref().map(source),
+            self.breaker.as_ref().map(source),
+            self.pool.as_ref().map(source),
+        ];
+        outer.into_iter().flatten().collect()
+    }
+
     /// Whether nobody was told of this break yet; somebody is now.
     pub(crate) fn tell_once(&self) -> bool {
         let Some(breaker) = &self.breaker else {
@@ -122,7 +137,7 @@ where
 
     let monitor = config
         .monitoring
-        .then(|| MonitorLayer::new(Arc::clone(&name)).classify_with(judge));
+        .then(|| MonitorLayer::new(Arc::clone(&name)).endings_with(ending));
     let cache = spec.cache.as_ref().filter(|_| config.cache).map(|rule| {
         let (key, files) = (
             rule.key.clone(),
@@ -132,6 +147,7 @@ where
             .name(Arc::clone(&name))
             .ttl(ttl(&name, rule, config))
             .capacity(config.cache_capacity)
+            .stale_if_error(rule.stale_if_error.unwrap_or_default())
     });
     let retry = (spec.idempotent && config.retries > 0).then(|| {
         let policy = RetryPolicy::new()

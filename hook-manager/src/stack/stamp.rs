@@ -197,6 +197,7 @@ fn own_words(handler: &Handler) -> Vec<String> {
             bare.chain(quoted).filter(|word| word.len() > 1).collect()
         }
         Handler::Exec { program, args } => std::iter::once(program).chain(args).cloned().collect(),
+        Handler::Worker(worker) => own_words(&worker.run),
         _ => Vec::new(),
     }
 }

@@ -38,27 +38,40 @@ impl Log {
         }
     }
 
-    /// Writes what waits, in one piece, so that lines of several processes do not mix.
-    pub(super) fn write(&mut self, folder: &Folder) -> io::Result<()> {
+    /// What waits to be written.
+    pub(super) fn take(&mut self) -> Vec<u8> {
         if self.left_out > 0 && self.on {
             let line = json!({ "left_out": self.left_out });
             self.waiting.extend(format!("{line}\n").into_bytes());
+            self.left_out = 0;
         }
-        if self.waiting.is_empty() {
-            return Ok(());
-        }
-        let _lock = folder.lock()?;
-        let mut file = folder.append(NAME)?;
-        if file.metadata()?.len() >= LONG {
-            drop(file);
-            rotate(folder)?;
-            file = folder.append(NAME)?;
-        }
-        file.write_all(&self.waiting)?;
-        self.waiting.clear();
-        self.left_out = 0;
-        Ok(())
+        std::mem::take(&mut self.waiting)
     }
+
+    /// What could not be written is tried again, before what came since.
+    pub(super) fn put_back(&mut self, mut lines: Vec<u8>) {
+        if lines.len() + self.waiting.len() <= WAITING {
+            lines.append(&mut self.waiting);
+            self.waiting = lines;
+        } else {
+            self.left_out += lines.iter().filter(|byte| **byte == b'\n').count() as u64;
+        }
+    }
+}
+
+/// Writes lines in one piece, so that those of several processes do not mix.
+pub(super) fn write(lines: &[u8], folder: &Folder) -> io::Result<()> {
+    if lines.is_empty() {
+        return Ok(());
+    }
+    let _lock = folder.lock()?;
+    let mut file = folder.append(NAME)?;
+    if file.metadata()?.len() >= LONG {
+        drop(file);
+        rotate(folder)?;
+        file = folder.append(NAME)?;
+    }
+    file.write_all(lines)
 }
 
 /// The oldest goes.

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use hook_manager::{CacheRule, HookError, HookManager, HookOutput};
+use hook_manager::{CacheRule, Hook, HookError, HookManager, HookOutput, Http};
 
-use crate::support::{error, hangs, manager, run, says};
+use crate::support::{EVENT, error, hangs, manager, run, says};
 
 #[tokio::test(start_paused = true)]
 async fn after_shutdown_hooks_end_as_cancelled() {
@@ -63,4 +63,17 @@ async fn every_layer_of_every_hook_can_be_read_from_outside() {
             ("breaker", "fine")
         ]
     );
+}
+
+#[tokio::test]
+async fn no_hook_has_more_connections_or_processes_than_the_manager_allows() {
+    let http = Hook::http("posts", EVENT, Http::new("http://127.0.0.1:9/hooks"));
+    let worker = Hook::worker("stays", EVENT, "cat", ["-"]);
+    let builder = HookManager::builder().pool_size(3).hook(http).hook(worker);
+    let pools = builder.build().unwrap().pool_stats();
+    let most: Vec<_> = pools
+        .iter()
+        .map(|(hook, pool)| (&**hook, pool.max_per_key))
+        .collect();
+    assert_eq!(most, [("posts", 3), ("stays", 3)]);
 }

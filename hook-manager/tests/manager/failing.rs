@@ -10,7 +10,7 @@ use std::{
 };
 
 use hook_manager::{
-    Decision, Ended, Hook, HookError, HookEvent, HookManager, HookOutput, HookRequest, OnFailure,
+    CacheRule, Decision, Ended, Hook, HookError, HookEvent, HookManager, HookOutput, HookRequest, OnFailure,
 };
 use tokio::time::sleep;
 
@@ -144,4 +144,40 @@ async fn an_event_that_cannot_be_read_is_a_failure_of_each_of_its_hooks() {
     );
     assert_eq!((report.results.len(), report.merged.decision), (2, Decision::Ask));
     assert!(manager.not_run(&HookEvent::Stop, "no JSON").results.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_old_answer_stands_in_for_a_failure_and_for_an_open_circuit_where_that_was_asked_for() {
+    for (window, expected) in [
+        (None, Decision::None),
+        (Some(Duration::from_secs(3_600)), Decision::Allow),
+    ] {
+        let runs = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&runs);
+        let once = Hook::function("once", EVENT, move |_| {
+            let run = count.fetch_add(1, SeqCst);
+            async move {
+                match run {
+                    0 => Ok(HookOutput::allow("fine")),
+                    _ => Err(io::Error::other("no luck")),
+                }
+            }
+        });
+        let rule = CacheRule {
+            ttl: Some(Duration::from_secs(10)),
+            stale_if_error: window,
+            ..CacheRule::default()
+        };
+        let manager = manager([once.cached(rule)]);
+        run(&manager).await;
+        for _ in 0..10 {
+            sleep(Duration::from_secs(11)).await;
+            let report = run(&manager).await;
+            assert_eq!(
+                (report.merged.decision, report.results[0].cached),
+                (expected, window.is_some())
+            );
+        }
+        assert!(runs.load(SeqCst) >= 4, "it is asked again and again: {runs:?}");
+    }
 }

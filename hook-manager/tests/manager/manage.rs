@@ -190,5 +190,23 @@ async fn advice_names_the_slow_the_unreliable_and_the_cache_of_little_use() {
         |advice: &Advice| matches!(advice, Advice::Unwell { what } if what.starts_with("success_rate"));
     assert!(optimized.recommendations.iter().any(unwell), "{optimized:?}");
     tokio::time::advance(Duration::from_secs(300)).await;
-    assert_eq!(manager.optimize().swept, 25);
+    let optimized = manager.optimize();
+    assert_eq!(optimized.swept, 25);
+    assert!(!cfg!(target_os = "linux") || optimized.memory.is_some_and(|bytes| bytes > 100_000));
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_layers_are_in_one_registry_under_names_of_their_own() {
+    let twice = |event| takes("twin", event, 1).idempotent();
+    let manager = manager([twice(EVENT), twice(HookEvent::Stop)]);
+    run(&manager).await;
+    let seen = manager.monitor().snapshot();
+    for (name, calls) in [("PreToolUse/twin", 1), ("Stop/twin", 0)] {
+        for layer in ["monitor", "retry", "breaker"] {
+            assert!(seen.source(layer, name).is_some(), "{layer} {name}");
+        }
+        let breaker = seen.source("breaker", name).unwrap();
+        let successes = breaker.counter("hook_breaker_calls_total", &[("kind", "success")]);
+        assert_eq!(successes, Some(calls));
+    }
 }

@@ -232,3 +232,131 @@ async fn whoever_waits_for_what_another_writes_is_told_so_at_the_deadline() {
         "{report:?}"
     );
 }
+
+/// A project whose settings are these handlers before a tool.
+fn project(handlers: serde_json::Value) -> (tempfile::TempDir, HookManager) {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = serde_json::json!({ "hooks": { "PreToolUse": [{ "hooks": handlers }] } });
+    std::fs::create_dir(dir.path().join(".claude")).unwrap();
+    std::fs::write(dir.path().join(".claude/settings.json"), settings.to_string()).unwrap();
+    let manager = HookManager::builder().project(dir.path()).build().unwrap();
+    (dir, manager)
+}
+
+#[tokio::test]
+async fn hooks_of_a_file_that_wait_in_a_circle_fail_and_take_no_others_with_them() {
+    let (_dir, manager) = project(serde_json::json!([
+        { "type": "command", "command": "true a", "hookManager": { "name": "a", "dependsOn": ["b"] } },
+        { "type": "command", "command": "true b", "hookManager": { "name": "b", "dependsOn": ["a"], "guard": true } },
+        { "type": "command", "command": "true c", "hookManager": { "name": "c", "dependsOn": ["nobody"] } },
+        { "type": "command", "command": "true d", "hookManager": { "name": "d" } },
+    ]));
+    let problems: Vec<String> = manager.problems().iter().map(ToString::to_string).collect();
+    assert_eq!(problems.len(), 3, "{problems:?}");
+    assert!(
+        problems[0]
+            .contains("depends on `nobody`, which there is not, expected the name of a hook of PreToolUse")
+            || problems[2].contains("depends on `nobody`"),
+        "{problems:?}"
+    );
+    assert!(
+        problems
+            .iter()
+            .any(|problem| problem.contains("waits for itself in a circle: a -> b -> a"))
+    );
+    let report = run(&manager).await;
+    let kind = |result: &hook_manager::HookResult| result.error().map_or("answered", HookError::kind);
+    let kinds: Vec<_> = report
+        .results
+        .iter()
+        .map(|result| (&*result.hook, kind(result)))
+        .collect();
+    assert!(kinds.contains(&("d", "answered")), "{kinds:?}");
+    assert_eq!(
+        kinds.iter().filter(|(_, kind)| *kind == "unusable").count(),
+        3,
+        "{kinds:?}"
+    );
+    assert_eq!(report.merged.decision, Decision::Ask, "b is a guard");
+    manager.shutdown().await;
+}
+
+#[test]
+fn a_settings_file_says_all_that_code_can_say() {
+    let (_dir, manager) = project(serde_json::json!([
+        { "type": "command", "command": "true", "hookManager": { "name": "first" } },
+        { "type": "command", "command": "echo", "hookManager": {
+            "name": "second", "onOpen": "block", "priority": "low", "dependsOn": ["first"],
+            "ifDependencyFails": "run", "reads": ["index"], "writes": ["cache"], "parallel": false,
+            "maxConcurrent": 2, "maxRunsPerMinute": 30, "maxRunsPerSession": 500,
+            "cache": { "ttl": 5, "files": ["deny.list"], "tags": ["policy"], "staleIfError": 60 } } },
+    ]));
+    assert_eq!(manager.problems(), []);
+    let spec = manager.hooks().nth(1).unwrap();
+    let schedule = &spec.schedule;
+    assert_eq!(spec.on_open, Some(hook_manager::OnOpen::Block));
+    assert_eq!(
+        (schedule.priority, schedule.exclusive),
+        (Some(Priority::Low), true)
+    );
+    assert_eq!(schedule.depends_on, ["first".into()]);
+    assert_eq!(schedule.if_dependency_fails, Some(IfDependencyFails::Run));
+    assert_eq!(
+        (&schedule.reads[..], &schedule.writes[..]),
+        (&["index".into()][..], &["cache".into()][..])
+    );
+    assert_eq!(
+        (
+            schedule.max_concurrent,
+            schedule.max_runs_per_minute,
+            schedule.max_runs_per_session
+        ),
+        (Some(2), Some(30), Some(500))
+    );
+    let rule = spec.cache.as_ref().unwrap();
+    assert_eq!((&rule.tags[..], rule.files.len()), (&["policy".into()][..], 1));
+    assert_eq!(rule.stale_if_error, Some(Duration::from_secs(60)));
+}
+
+#[test]
+fn what_a_settings_file_says_wrongly_is_told_with_what_was_expected() {
+    for (field, value, expected) in [
+        (
+            "priority",
+            serde_json::json!("urgent"),
+            "\"critical\", \"high\", \"normal\" or \"low\"",
+        ),
+        (
+            "onOpen",
+            serde_json::json!("allow"),
+            "\"skip\", \"ask\" or \"block\"",
+        ),
+        (
+            "ifDependencyFails",
+            serde_json::json!(1),
+            "\"skip\", \"run\" or \"fail\"",
+        ),
+        (
+            "dependsOn",
+            serde_json::json!("first"),
+            "a list, each of it the name of a hook",
+        ),
+        ("writes", serde_json::json!([""]), "a name"),
+        ("parallel", serde_json::json!("no"), "true or false"),
+        ("maxConcurrent", serde_json::json!(0), "a whole number from 1"),
+        ("priorty", serde_json::json!("low"), "`priority`? Known are "),
+    ] {
+        let ours = serde_json::json!({ field: value });
+        let (_dir, manager) = project(serde_json::json!([
+            { "type": "command", "command": "true", "hookManager": ours }
+        ]));
+        let problem = manager.problems()[0].to_string();
+        assert!(problem.contains(&format!("hookManager.{field}")), "{problem}");
+        assert!(problem.contains(&format!("expected {expected}")), "{problem}");
+        assert_eq!(
+            manager.hooks().count(),
+            0,
+            "a hook that was declared wrongly is not run: {field}"
+        );
+    }
+}

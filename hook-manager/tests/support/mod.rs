@@ -65,7 +65,22 @@ impl Project {
             .chain(args)
             .copied()
             .collect();
-        command(&args, input)
+        self.command(&args, input)
+    }
+
+    /// `hook-manager ARGS`, with the state and the daemon's place inside the project.
+    pub(crate) fn command(&self, args: &[&str], input: &str) -> Ran {
+        talk(self.at_home(Command::new(BINARY).args(args)), input)
+    }
+
+    /// A command whose state and whose daemon are this project's own.
+    pub(crate) fn at_home<'a>(&self, command: &'a mut Command) -> &'a mut Command {
+        let (state, runtime) = (self.path().join(".state"), self.path().join(".runtime"));
+        fs::create_dir_all(&runtime).expect("a folder");
+        command
+            .env("XDG_STATE_HOME", state)
+            .env("XDG_RUNTIME_DIR", runtime)
+            .env_remove("CLAUDE_PROJECT_DIR")
     }
 
     /// The same with `--output json`, parsed.
@@ -109,9 +124,14 @@ impl Ran {
     }
 }
 
+pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_hook-manager");
+
 pub(crate) fn command(args: &[&str], input: &str) -> Ran {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_hook-manager"))
-        .args(args)
+    Project::empty().command(args, input)
+}
+
+fn talk(command: &mut Command, input: &str) -> Ran {
+    let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -91,7 +91,7 @@ impl<'a> Script<'a> {
     }
 }
 
-fn in_path(name: &str) -> bool {
+pub(super) fn in_path(name: &str) -> bool {
     let path = env::var_os("PATH").unwrap_or_default();
     env::split_paths(&path).any(|dir: PathBuf| dir.join(name).exists())
 }

@@ -1,7 +1,5 @@
 //! One handler: an object with a `type`, and our own extension in it.
 
-use std::time::Duration;
-
 use super::{
     super::{
         BrokenHook, Found, Severity,
@@ -16,15 +14,13 @@ use crate::{
     rule::Rule,
 };
 
+mod http;
 mod ours;
+mod values;
+mod worker;
 
 /// Fields of every handler.
 const COMMON: &[&str] = &["type", "if", "timeout", "statusMessage", "once", "hookManager"];
-/// From here on a number of seconds is probably one of milliseconds.
-const MILLISECONDS: f64 = 10_000.0;
-/// The longest time that makes sense, in seconds: a year.
-const A_YEAR: f64 = 31_536_000.0;
-
 /// Fields of one kind of handler, besides the common ones.
 fn fields(kind: HandlerKind) -> &'static [&'static str] {
     match kind {
@@ -68,13 +64,16 @@ pub(super) fn read(
         place,
         broken: Vec::new(),
     };
-    let handler = reader.handler();
+    let mut handler = reader.handler();
     let kind = handler.as_ref().and_then(Handler::kind);
     reader.unknown_fields(kind);
     let timeout = reader.seconds("timeout");
     let background = reader.flag("async") | reader.rewakes();
     let status_message = reader.status_message();
     let ours = reader.ours();
+    if let Some(figures) = &ours.worker {
+        handler = reader.worker(handler, figures);
+    }
     let on_failure = reader.on_failure(ours.on_failure);
     let is_known_kind = reader.is_known_kind();
     let condition = reader.condition();
@@ -191,11 +190,9 @@ impl HandlerReader<'_, '_, '_> {
         }
         match kind {
             HandlerKind::Command => self.command(),
+            HandlerKind::Http => self.http(),
             _ => {
-                let what = match kind {
-                    HandlerKind::Http => "is http, which this version leaves to the host".to_owned(),
-                    _ => format!("is {kind}, which only the host can run"),
-                };
+                let what = format!("is {kind}, which only the host can run");
                 self.file.note(self.origin(node, "type"), what);
                 Some(Handler::HostOnly { kind: word.into() })
             }
@@ -368,72 +365,6 @@ impl HandlerReader<'_, '_, '_> {
             _ => {}
         }
         ours.or(host)
-    }
-
-    /// A policy. One that cannot be read is the strictest that may have been meant: `blok` and what is
-    /// nothing at all block, and nothing that is not spelt out allows.
-    fn policy(&mut self, node: &Node, field: &str) -> Option<OnFailure> {
-        const WORDS: [&str; 3] = ["allow", "ask", "block"];
-        let word = node.text();
-        if let Some(policy) = word.and_then(OnFailure::find) {
-            return Some(policy);
-        }
-        let near = word.and_then(|word| super::nearest(word, WORDS));
-        self.wrong(node, field, "\"allow\", \"ask\" or \"block\"");
-        let meant = near.and_then(OnFailure::find).unwrap_or(OnFailure::Block);
-        Some(meant.max(OnFailure::Ask))
-    }
-
-    fn flag(&mut self, field: &str) -> bool {
-        match self.node.get(field) {
-            Some(node) => self.bool(node, field).unwrap_or_default(),
-            None => false,
-        }
-    }
-
-    fn bool(&mut self, node: &Node, field: &str) -> Option<bool> {
-        match node.value {
-            Tree::Bool(value) => Some(value),
-            _ => {
-                self.wrong(node, field, "true or false");
-                None
-            }
-        }
-    }
-
-    fn seconds(&mut self, field: &str) -> Option<Duration> {
-        let node = self.node.get(field)?;
-        self.duration(node, field)
-    }
-
-    fn duration(&mut self, node: &Node, field: &str) -> Option<Duration> {
-        const EXPECTED: &str = "a positive number of seconds";
-        let seconds = match &node.value {
-            Tree::Number(number) => number.as_f64(),
-            _ => None,
-        };
-        let duration = seconds
-            .filter(|seconds| *seconds <= A_YEAR)
-            .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
-            .filter(|duration| !duration.is_zero());
-        match (seconds, duration) {
-            (Some(seconds), None) if seconds > A_YEAR => {
-                self.wrong(
-                    node,
-                    field,
-                    "a positive number of seconds, at most those of a year",
-                );
-            }
-            (_, None) => self.wrong(node, field, EXPECTED),
-            (Some(seconds), Some(_)) if seconds >= MILLISECONDS && field == "timeout" => {
-                let what = format!("is {} seconds, which looks like milliseconds", node.describe());
-                let expected = format!("seconds: {}?", seconds / 1000.0);
-                self.file
-                    .say(Severity::Warning, self.origin(node, field), what, &expected);
-            }
-            _ => {}
-        }
-        duration
     }
 
     fn unknown_fields(&mut self, kind: Option<HandlerKind>) {

@@ -6,6 +6,7 @@ use super::{
         nearest, step,
     },
     HandlerReader,
+    worker::WorkerFigures,
 };
 use crate::hook::{
     CacheKey, CacheRule, IfDependencyFails, NAME_LIMIT, OnFailure, OnOpen, Priority, Schedule, is_name,
@@ -28,6 +29,7 @@ const OURS: &[&str] = &[
     "maxConcurrent",
     "maxRunsPerMinute",
     "maxRunsPerSession",
+    "worker",
 ];
 
 /// What it says, as far as it can be used.
@@ -40,6 +42,7 @@ pub(super) struct Ours {
     pub(super) on_failure: Option<OnFailure>,
     pub(super) on_open: Option<OnOpen>,
     pub(super) schedule: Schedule,
+    pub(super) worker: Option<WorkerFigures>,
 }
 
 impl HandlerReader<'_, '_, '_> {
@@ -67,6 +70,7 @@ impl HandlerReader<'_, '_, '_> {
                 "guard" => ours.guard = self.bool(value, &field),
                 "idempotent" => ours.idempotent = self.bool(value, &field).unwrap_or_default(),
                 "cache" => ours.cache = self.cache(value, &field),
+                "worker" => ours.worker = self.worker_figures(value, &field),
                 "onFailure" => ours.on_failure = self.policy(value, &field),
                 "onOpen" => {
                     ours.on_open = self.word(value, &field, OnOpen::find, "\"skip\", \"ask\" or \"block\"");
@@ -157,7 +161,8 @@ impl HandlerReader<'_, '_, '_> {
     }
 
     fn cache(&mut self, node: &Node, field: &str) -> Option<CacheRule> {
-        const EXPECTED: &str = "true, false, or an object with `ttl`, `fields`, `files` and `tags`";
+        const EXPECTED: &str =
+            "true, false, or an object with `ttl`, `fields`, `files`, `staleIfError` and `tags`";
         let entries = match &node.value {
             Tree::Bool(on) => return on.then(CacheRule::default),
             Tree::Object(entries) => entries,
@@ -171,6 +176,7 @@ impl HandlerReader<'_, '_, '_> {
             let field = format!("{field}{}", step(&key.name));
             match (&key.name[..], &value.value) {
                 ("ttl", _) => rule.ttl = self.duration(value, &field),
+                ("staleIfError", _) => rule.stale_if_error = self.duration(value, &field),
                 ("fields", Tree::List(list)) if !list.is_empty() => {
                     let mut pointers = Vec::new();
                     for (at, one) in list.iter().enumerate() {
@@ -199,7 +205,7 @@ impl HandlerReader<'_, '_, '_> {
                         &at,
                         &field,
                         "is not known".into(),
-                        "one of ttl, fields, files, tags",
+                        "one of ttl, fields, files, staleIfError, tags",
                     );
                 }
             }

@@ -1,0 +1,99 @@
+use std::{
+    env,
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+};
+
+use super::{
+    DEPTH, depth, placeholder,
+    preflight::{self, Line},
+};
+use crate::{
+    error::HookError,
+    hook::{Handler, Shell},
+    process::Command,
+};
+
+/// How a hook's program is started.
+#[derive(Debug)]
+pub(crate) struct Recipe {
+    /// A program or a line for a shell.
+    pub(crate) handler: Handler,
+    pub(crate) project: Option<PathBuf>,
+}
+
+impl Recipe {
+    /// Where a program runs that is of no session.
+    pub(crate) fn home(&self) -> PathBuf {
+        self.project
+            .clone()
+            .or_else(|| env::current_dir().ok())
+            .unwrap_or_else(|| "/".into())
+    }
+
+    fn project_dir(&self, cwd: &Path) -> PathBuf {
+        self.project.clone().unwrap_or_else(|| cwd.to_owned())
+    }
+
+    /// The command line as words, where it can be known before a shell has read it.
+    pub(crate) fn line(&self, cwd: &Path) -> Option<Line> {
+        let project = self.project_dir(cwd);
+        match &self.handler {
+            Handler::Exec { program, args } => {
+                let words = std::iter::once(program).chain(args);
+                // Words that are no text are left to the system.
+                let words = words.map(|word| placeholder::expand(word, &project).into_string().ok());
+                Some(Line::of_words(words.collect::<Option<_>>()?))
+            }
+            _ => Line::of_shell(self.posix()?.1, &project),
+        }
+    }
+
+    /// Says what is missing, if the program or its script is not there to be run.
+    pub(crate) fn check(&self, line: Option<&Line>, cwd: &Path) -> Result<(), HookError> {
+        let checked = line.map_or(Ok(()), |line| preflight::check(line, cwd));
+        checked.map_err(|why| HookError::CouldNotStart(why.into()))
+    }
+
+    /// The shell that reads the command line, if it is of the POSIX kind, and the line.
+    pub(crate) fn posix(&self) -> Option<(&'static str, &str)> {
+        match &self.handler {
+            Handler::Shell {
+                command,
+                shell: Shell::Sh,
+            } => Some(("/bin/sh", command)),
+            Handler::Shell {
+                command,
+                shell: Shell::Bash,
+            } => Some(("bash", command)),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn command(&self, cwd: &Path) -> Command {
+        let project = self.project_dir(cwd);
+        let command = match &self.handler {
+            Handler::Exec { program, args } => {
+                let program = placeholder::expand(program, &project);
+                // A path is meant from the hook's directory; a bare name is looked up in PATH.
+                let program = match program.as_bytes().contains(&b'/') {
+                    true => cwd.join(program).into_os_string(),
+                    false => program,
+                };
+                Command::new(program).args(args.iter().map(|arg| placeholder::expand(arg, &project)))
+            }
+            Handler::Shell { command, shell } => match shell {
+                Shell::PowerShell => Command::new("pwsh").args(["-NoProfile", "-Command", command]),
+                Shell::Bash => Command::new("bash").args(["-c", command]),
+                Shell::Sh => Command::new("/bin/sh").args(["-c", command]),
+            },
+            Handler::InProcess | Handler::Http(_) | Handler::Worker(_) | Handler::HostOnly { .. } => {
+                unreachable!("no program: {}", self.handler)
+            }
+        };
+        command
+            .cwd(cwd)
+            .env("CLAUDE_PROJECT_DIR", project)
+            .env(DEPTH, (depth() + 1).to_string())
+    }
+}

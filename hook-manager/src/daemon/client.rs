@@ -1,0 +1,311 @@
+//! The client's side: blocking, without a runtime, and with a deadline on everything, for somebody waits.
+
+use std::{
+    env, fs,
+    io::{self, Read, Write},
+    os::unix::{fs::OpenOptionsExt, net::UnixStream, process::CommandExt},
+    process::{Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketType};
+use serde_json::Value;
+
+use super::{
+    place::Place,
+    wire::{self, Answer, Greeting, Look, Order, RunOrder},
+};
+use crate::cli::{
+    Daemon, RunArgs, SourceArgs, complain,
+    run::conduct::{Asked, Reply},
+};
+
+/// A daemon that is well greets in microseconds; one that has been stopped, or hangs, is not waited for.
+const GREETING: Duration = Duration::from_millis(50);
+/// The same for accepting an order whose input it has had to read.
+const ACCEPTING: Duration = Duration::from_millis(500);
+/// How long a daemon that was just started may take to answer.
+const STARTING: Duration = Duration::from_secs(5);
+/// How long a reply may take beyond the event's deadline.
+const SLACK: Duration = Duration::from_secs(2);
+/// More than any reply.
+const REPLY_LIMIT: usize = 256 << 20;
+
+/// How an event went.
+pub(crate) enum Way {
+    Answered(Reply),
+    /// No daemon has taken it on: no hook has been started.
+    InProcess,
+    /// A daemon had taken it on and is gone, or says nothing of sense. Hooks may have run.
+    Lost(String),
+}
+
+/// Runs an event through the daemon, as far as there is one and the asker wants it.
+pub(crate) fn run(args: &RunArgs, asked: &Asked) -> Way {
+    let mode = args.daemon;
+    if mode == Some(Daemon::Never) {
+        return Way::InProcess;
+    }
+    match ask(args, asked) {
+        Ok(way) => way,
+        Err(why) if mode == Some(Daemon::Always) => {
+            Way::Lost(format!("no daemon answers, and none but a daemon may: {why}"))
+        }
+        Err(_) => Way::InProcess,
+    }
+}
+
+/// An error means that no hook has been started.
+fn ask(args: &RunArgs, asked: &Asked) -> Result<Way, String> {
+    let input = asked.input.as_ref().map_err(Clone::clone)?;
+    if input.len() > wire::INPUT_LIMIT {
+        return Err(format!("the input has more than {} bytes", wire::INPUT_LIMIT));
+    }
+    let place = Place::of(&args.sources);
+    let (greeting, accepting) = match args.daemon {
+        // Nobody else will do it.
+        Some(Daemon::Always) => (STARTING, STARTING),
+        _ => (GREETING, ACCEPTING),
+    };
+    let mut talk = match (Talk::open(&place, greeting), args.daemon) {
+        (Ok(talk), _) => talk,
+        (Err(trouble), Some(Daemon::Auto)) => {
+            // For the events to come; this one is not kept waiting.
+            if trouble.nobody_is_there() && asked.depth == 0 {
+                start(&args.sources, &place)
+                    .unwrap_or_else(|err| complain(format_args!("note: no daemon: {err}")));
+            }
+            return Err(trouble.to_string());
+        }
+        (Err(trouble), Some(Daemon::Always)) if trouble.nobody_is_there() => {
+            start(&args.sources, &place).map_err(|err| err.to_string())?;
+            await_start(&place)?
+        }
+        (Err(trouble), _) => return Err(trouble.to_string()),
+    };
+    let environment = wire::pack(env::vars_os());
+    let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    let order = Order::Run(RunOrder {
+        event: asked.event.as_str().into(),
+        output: asked.output,
+        source: asked.source.clone(),
+        deadline: asked.deadline.map(millis),
+        gone: millis(asked.started.elapsed()),
+        max_concurrent_hooks: args.max_concurrent_hooks,
+        depth: asked.depth,
+        input: input.len(),
+        environment: environment.len(),
+    });
+    let told = talk
+        .say(&[&wire::line(&order), input, &environment])
+        .and_then(|()| talk.answer(Instant::now() + accepting));
+    let total = match told {
+        Ok(Answer::Accepted(total)) => Duration::from_millis(total),
+        Ok(Answer::Refused(why)) => return Err(why),
+        Ok(other) => return Err(format!("{other:?} was not expected")),
+        Err(err) => return Err(err.to_string()),
+    };
+    // From here on the hooks may run, whatever else happens.
+    let until = asked.started + total + SLACK;
+    let lost = |why: String| {
+        Way::Lost(format!(
+            "the daemon was lost in mid-event ({why}); its hooks may have run, and are not run again"
+        ))
+    };
+    Ok(match talk.say(&[b"go\n"]).and_then(|()| talk.answer(until)) {
+        Ok(Answer::Reply(reply)) => Way::Answered(reply),
+        Ok(other) => lost(format!("{other:?} was not expected")),
+        Err(err) => lost(err.to_string()),
+    })
+}
+
+/// Asks the daemon something else, if there is one that answers.
+///
+/// # Errors
+///
+/// If there is none; or if there is one, and what is asked for cannot be had of it.
+pub(crate) fn look(sources: &SourceArgs, look: Look) -> Result<Value, NoLook> {
+    let mut talk = Talk::open(&Place::of(sources), STARTING).map_err(|trouble| NoLook {
+        is_there: matches!(trouble, Trouble::Silent(_)),
+        why: trouble.to_string(),
+    })?;
+    let order = wire::line(&Order::Look(look));
+    let answer = talk
+        .say(&[&order])
+        .and_then(|()| talk.answer(Instant::now() + Duration::from_secs(5)));
+    let why = match answer {
+        Ok(Answer::Seen(value)) => return Ok(value),
+        Ok(Answer::Refused(why)) => why,
+        Ok(other) => format!("{other:?} was not expected"),
+        Err(err) => format!("the daemon does not answer ({err})"),
+    };
+    Err(NoLook { is_there: true, why })
+}
+
+/// Why nothing is seen.
+pub(crate) struct NoLook {
+    /// Whether there is a daemon: then nobody else may lay a hand on what it keeps.
+    pub(crate) is_there: bool,
+    pub(crate) why: String,
+}
+
+/// Starts a daemon that outlives us. Whoever starts it knows nothing of how it fares; its log does.
+fn start(sources: &SourceArgs, place: &Place) -> io::Result<()> {
+    place.create()?;
+    let log = fs::OpenOptions::new()
+        .create(true)
+        .write(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(place.log())?;
+    let mut command = Command::new(env::current_exe()?);
+    command
+        .arg("serve")
+        .arg("--project")
+        .arg(std::path::absolute(&sources.project)?);
+    for file in &sources.settings {
+        command.arg("--settings").arg(std::path::absolute(file)?);
+    }
+    if let Some(dir) = &sources.hooks_dir {
+        command.arg("--hooks-dir").arg(std::path::absolute(dir)?);
+    }
+    command
+        .current_dir("/")
+        .process_group(0)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log);
+    command.spawn().map(drop)
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "there is no runtime here, and nothing to be told by"
+)]
+fn await_start(place: &Place) -> Result<Talk, String> {
+    let until = Instant::now() + STARTING;
+    loop {
+        match Talk::open(place, STARTING) {
+            Ok(talk) => return Ok(talk),
+            Err(trouble) if Instant::now() >= until => return Err(trouble.to_string()),
+            Err(_) => thread::sleep(Duration::from_millis(10)),
+        }
+    }
+}
+
+/// Why nobody can be talked to.
+enum Trouble {
+    Nobody(io::Error),
+    Silent(io::Error),
+    Foreign(Greeting),
+}
+
+impl Trouble {
+    /// Whether a daemon could be started.
+    fn nobody_is_there(&self) -> bool {
+        matches!(self, Self::Nobody(_))
+    }
+}
+
+impl std::fmt::Display for Trouble {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Nobody(err) => write!(f, "no daemon runs ({err})"),
+            Self::Silent(err) => write!(f, "the daemon does not answer ({err})"),
+            Self::Foreign(greeting) => write!(
+                f,
+                "the daemon is version {} and speaks protocol {}; expected {} and {}",
+                greeting.hook_manager,
+                greeting.protocol,
+                env!("CARGO_PKG_VERSION"),
+                wire::PROTOCOL
+            ),
+        }
+    }
+}
+
+/// A conversation.
+struct Talk {
+    stream: UnixStream,
+    /// What was read beyond the last line.
+    heard: Vec<u8>,
+}
+
+impl Talk {
+    fn open(place: &Place, patience: Duration) -> Result<Self, Trouble> {
+        place.check().map_err(Trouble::Nobody)?;
+        let stream = connect(place).map_err(|err| match err.kind() {
+            // Its queue is full: it is there, and hangs.
+            io::ErrorKind::WouldBlock => Trouble::Silent(err),
+            _ => Trouble::Nobody(err),
+        })?;
+        let mut talk = Self {
+            stream,
+            heard: Vec::new(),
+        };
+        let greeting = talk
+            .hear(Instant::now() + patience, 4096)
+            .map_err(Trouble::Silent)?;
+        let greeting: Greeting =
+            serde_json::from_slice(&greeting).map_err(|err| Trouble::Silent(err.into()))?;
+        if greeting.is_understood() {
+            return Ok(talk);
+        }
+        // It finishes what it has, and makes room for one of our kind.
+        let _ = talk.say(&[&wire::line(&Order::Quit)]);
+        Err(Trouble::Foreign(greeting))
+    }
+
+    fn say(&mut self, parts: &[&[u8]]) -> io::Result<()> {
+        self.stream.set_write_timeout(Some(Duration::from_secs(2)))?;
+        // In one go: each would wake the daemon once.
+        self.stream.write_all(&parts.concat())
+    }
+
+    fn answer(&mut self, until: Instant) -> io::Result<Answer> {
+        let line = self.hear(until, REPLY_LIMIT)?;
+        Ok(serde_json::from_slice(&line)?)
+    }
+
+    /// The next line.
+    fn hear(&mut self, until: Instant, limit: usize) -> io::Result<Vec<u8>> {
+        let mut looked = 0;
+        let mut chunk = [0; 16 << 10];
+        loop {
+            if let Some(at) = self.heard[looked..].iter().position(|byte| *byte == b'\n') {
+                let rest = self.heard.split_off(looked + at + 1);
+                return Ok(std::mem::replace(&mut self.heard, rest));
+            }
+            looked = self.heard.len();
+            if looked > limit {
+                return Err(io::Error::other(format!("a line of more than {limit} bytes")));
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            self.stream.set_read_timeout(Some(left))?;
+            match self.stream.read(&mut chunk) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(read) => self.heard.extend_from_slice(&chunk[..read]),
+                Err(err) if err.kind() == io::ErrorKind::Interrupted => {}
+                Err(err) if err.kind() == io::ErrorKind::WouldBlock => {
+                    return Err(io::ErrorKind::TimedOut.into());
+                }
+                Err(err) => return Err(err),
+            }
+        }
+    }
+}
+
+/// Connects, or fails at once: to a daemon that has been stopped, with a full queue, one would wait for ever.
+fn connect(place: &Place) -> io::Result<UnixStream> {
+    let socket = rustix::net::socket(AddressFamily::UNIX, SocketType::STREAM, None)?;
+    rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC)?;
+    rustix::io::ioctl_fionbio(&socket, true)?;
+    rustix::net::connect(&socket, &SocketAddrUnix::new(place.socket())?)?;
+    let stream = UnixStream::from(socket);
+    stream.set_nonblocking(false)?;
+    Ok(stream)
+}

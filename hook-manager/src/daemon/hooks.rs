@@ -1,0 +1,209 @@
+//! The manager of the moment, and how it keeps up with its sources.
+
+use std::{
+    collections::VecDeque,
+    fs,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+};
+
+use hook_manager::{HookManager, Invalidate};
+use tokio::{sync, task};
+
+use crate::cli::{
+    SourceArgs, complain,
+    run::{FIGURES, with_sources},
+};
+
+/// Managers whose last events may still be under way.
+const FORMER: usize = 8;
+/// Files of a directory of hooks that are watched.
+const WATCHED: usize = 1_000;
+
+pub(super) struct Hooks {
+    sources: SourceArgs,
+    now: Mutex<Arc<Current>>,
+    former: Mutex<VecDeque<HookManager>>,
+    /// Held while sources are read: by one at a time.
+    reading: sync::Mutex<()>,
+}
+
+pub(super) struct Current {
+    pub(super) manager: HookManager,
+    stamps: Vec<Stamp>,
+    /// Why these are still the hooks of before, if they are.
+    stale: Option<Arc<str>>,
+    is_told: AtomicBool,
+}
+
+/// What a file is known by: device, inode, size, mode, and when it was changed.
+#[derive(PartialEq, Eq)]
+struct Stamp(PathBuf, Option<([u64; 4], [i64; 4])>);
+
+impl Hooks {
+    pub(super) fn load(sources: SourceArgs) -> Result<Self, String> {
+        let stamps = stamps(&sources);
+        let manager = build(&sources)?;
+        Ok(Self {
+            sources,
+            now: Mutex::new(Arc::new(Current {
+                manager,
+                stamps,
+                stale: None,
+                is_told: AtomicBool::new(false),
+            })),
+            former: Mutex::default(),
+            reading: sync::Mutex::new(()),
+        })
+    }
+
+    /// The manager there is, whatever has become of its sources.
+    pub(super) fn now(&self) -> Arc<Current> {
+        Arc::clone(&self.now.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The manager for an event that begins now. Looks whether its sources have changed, which takes microseconds, and
+    /// reads them again if so.
+    pub(super) async fn current(&self) -> Arc<Current> {
+        let now = self.now();
+        if now.stamps == stamps(&self.sources) {
+            return now;
+        }
+        let _reading = self.reading.lock().await;
+        let now = self.now();
+        // Before the sources are read: what changes meanwhile is seen the next time.
+        let stamps = stamps(&self.sources);
+        if now.stamps == stamps {
+            return now;
+        }
+        let (before, sources) = (now.manager.clone(), self.sources.clone());
+        let built = task::spawn_blocking(move || {
+            // So that the new one goes on where the old one is. What went wrong is in its health.
+            let _ = before.save();
+            build(&sources)
+        });
+        let built = built.await.unwrap_or_else(|err| Err(err.to_string()));
+        let built = built.and_then(|manager| match unreadable(&now.manager, &manager) {
+            Some(why) => Err(why),
+            None => Ok(manager),
+        });
+        let next = Arc::new(match built {
+            Ok(manager) => {
+                complain("the sources of hooks have changed, and are read again");
+                self.retire(now.manager.clone());
+                Current {
+                    manager,
+                    stamps,
+                    stale: None,
+                    is_told: AtomicBool::new(false),
+                }
+            }
+            Err(why) => {
+                let why = format!(
+                    "the hooks' settings have changed and cannot be used, so the hooks of before stay: {why}"
+                );
+                complain(&why);
+                Current {
+                    manager: now.manager.clone(),
+                    stamps,
+                    stale: Some(why.into()),
+                    is_told: AtomicBool::new(false),
+                }
+            }
+        });
+        *self.now.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&next);
+        next
+    }
+
+    /// Events may still be under way in it.
+    fn retire(&self, manager: HookManager) {
+        manager.invalidate(Invalidate::All);
+        let mut former = self.former.lock().unwrap_or_else(PoisonError::into_inner);
+        former.push_back(manager);
+        let oldest = (former.len() > FORMER).then(|| former.pop_front());
+        drop(former);
+        drop(oldest);
+    }
+
+    /// All managers that may have something to finish, the one of the moment first.
+    pub(super) fn all(&self) -> Vec<HookManager> {
+        let former = self.former.lock().unwrap_or_else(PoisonError::into_inner);
+        std::iter::once(self.now().manager.clone())
+            .chain(former.iter().cloned())
+            .collect()
+    }
+}
+
+impl Current {
+    /// Why these are the hooks of before, and whether nobody has been told yet.
+    pub(super) fn stale(&self) -> Option<(&str, bool)> {
+        let why = self.stale.as_deref()?;
+        Some((why, !self.is_told.swap(true, Relaxed)))
+    }
+
+    /// The same, for somebody who only looks.
+    pub(super) fn why_stale(&self) -> Option<&str> {
+        self.stale.as_deref()
+    }
+}
+
+fn build(sources: &SourceArgs) -> Result<HookManager, String> {
+    with_sources(sources)?.build().map_err(|err| err.to_string())
+}
+
+/// A source that could be read before and cannot be now: in the middle of being edited, most likely.
+fn unreadable(before: &HookManager, after: &HookManager) -> Option<String> {
+    let whole = |manager: &HookManager| -> Vec<PathBuf> {
+        let broken = manager.broken_hooks().filter(|hook| hook.is_whole_source);
+        broken.filter_map(|hook| hook.origin.file.clone()).collect()
+    };
+    let known = whole(before);
+    let lost = whole(after).into_iter().find(|file| !known.contains(file))?;
+    let problem = after
+        .problems()
+        .iter()
+        .find(|problem| problem.is_error() && problem.origin.file.as_ref() == Some(&lost));
+    Some(problem.map_or_else(|| lost.display().to_string(), ToString::to_string))
+}
+
+fn stamps(sources: &SourceArgs) -> Vec<Stamp> {
+    let claude = sources.project.join(".claude");
+    let of_project = [
+        "settings.local.json",
+        "settings.json",
+        "hook-manager.local.json",
+        "hook-manager.json",
+    ];
+    let mut paths: Vec<PathBuf> = of_project.iter().map(|name| claude.join(name)).collect();
+    paths.push(sources.project.join(FIGURES));
+    paths.extend(sources.settings.iter().cloned());
+    if let Some(dir) = &sources.hooks_dir {
+        paths.push(dir.clone());
+        let mut files: Vec<PathBuf> = fs::read_dir(dir)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|entry| entry.path())
+            .take(WATCHED)
+            .collect();
+        files.sort();
+        paths.extend(files);
+    }
+    paths.into_iter().map(stamp).collect()
+}
+
+fn stamp(path: PathBuf) -> Stamp {
+    let of = |path: &Path| {
+        let meta = fs::metadata(path).ok()?;
+        Some((
+            [meta.dev(), meta.ino(), meta.size(), u64::from(meta.mode())],
+            [meta.mtime(), meta.mtime_nsec(), meta.ctime(), meta.ctime_nsec()],
+        ))
+    };
+    let seen = of(&path);
+    Stamp(path, seen)
+}

@@ -1,0 +1,156 @@
+//! The state as it is in its file, and how what several processes know comes together in it.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    io,
+    time::{Duration, SystemTime},
+};
+
+use hook_breaker::SavedCircuit;
+use serde::{Deserialize, Serialize};
+
+use super::{answers, key, millis};
+use crate::{
+    estimate,
+    manage::Totals,
+    manager::Inner,
+    plan::Entry,
+    runaway::{Counts, Runaway},
+};
+
+/// The form of the file. Another number is another program's, or another version's.
+const VERSION: u32 = 1;
+/// Hooks that are remembered; of more, those that were not seen for the longest are forgotten.
+const HOOKS: usize = 4_096;
+/// Sessions that are remembered, likewise.
+const SESSIONS: usize = 64;
+/// In milliseconds.
+pub(super) const MINUTE: u64 = 60_000;
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct File {
+    pub(super) version: u32,
+    /// Of the program that wrote it, for people.
+    pub(super) written_by: String,
+    /// Milliseconds after 1970.
+    pub(super) saved_at: u64,
+    /// By event and name.
+    pub(super) hooks: BTreeMap<String, Saved>,
+    /// By the host's names for them.
+    #[serde(default)]
+    pub(super) sessions: BTreeMap<String, Session>,
+}
+
+/// What happened in one session.
+#[derive(Default, Serialize, Deserialize)]
+pub(super) struct Session {
+    pub(super) seen_at: u64,
+    /// By event and name.
+    pub(super) runs: BTreeMap<String, u32>,
+    pub(super) context: u64,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+pub(super) struct Saved {
+    pub(super) saved_at: u64,
+    /// A digest of what the hook is: what is known about another one of the same name is nothing.
+    pub(super) identity: String,
+    pub(super) totals: Totals,
+    pub(super) estimate: estimate::Saved,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) circuit: Option<SavedCircuit>,
+    /// Whether the user was told that the circuit is open.
+    #[serde(default)]
+    pub(super) told: bool,
+    /// Runs by the minute after 1970 they were in: those of this one and the one before.
+    #[serde(default)]
+    pub(super) minutes: BTreeMap<u64, u32>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) answers: Vec<answers::Saved>,
+}
+
+impl File {
+    pub(super) fn new() -> Self {
+        Self {
+            version: VERSION,
+            written_by: concat!("hook-manager ", env!("CARGO_PKG_VERSION")).into(),
+            saved_at: 0,
+            hooks: BTreeMap::new(),
+            sessions: BTreeMap::new(),
+        }
+    }
+
+    /// What happened in the sessions since the last time, on top of what others say.
+    pub(super) fn add_sessions(&mut self, inner: &Inner) {
+        for (name, fresh) in inner.runaway.fresh_sessions() {
+            let session = self.sessions.entry(name).or_default();
+            session.seen_at = millis(SystemTime::now());
+            session.context = session.context.saturating_add(fresh.context);
+            for (number, runs) in fresh.runs.iter().enumerate().filter(|(_, runs)| **runs > 0) {
+                let all = session.runs.entry(key(&inner.entries[number])).or_default();
+                *all = all.saturating_add(*runs);
+            }
+        }
+    }
+
+    /// Has the limits on runs count what other processes ran.
+    pub(super) fn restore_runs(&self, entries: &[Entry], runaway: &Runaway) {
+        let numbers: HashMap<String, usize> = entries
+            .iter()
+            .enumerate()
+            .map(|(at, entry)| (key(entry), at))
+            .collect();
+        let now = millis(SystemTime::now());
+        let minute = now / MINUTE;
+        for (key, saved) in &self.hooks {
+            let runs = |minute: u64| saved.minutes.get(&minute).copied().unwrap_or(0);
+            if let Some(number) = numbers.get(key) {
+                let gone = Duration::from_millis(now % MINUTE);
+                runaway.restore_minute(*number, gone, runs(minute.saturating_sub(1)), runs(minute));
+            }
+        }
+        for (name, session) in &self.sessions {
+            let mut counts = Counts {
+                runs: vec![0; entries.len()],
+                context: session.context,
+            };
+            for (key, runs) in &session.runs {
+                if let Some(number) = numbers.get(key) {
+                    counts.runs[*number] = *runs;
+                }
+            }
+            runaway.restore_session(name, counts);
+        }
+    }
+
+    pub(super) fn forget(&mut self) {
+        while self.sessions.len() > SESSIONS {
+            let oldest = self.sessions.iter().min_by_key(|(_, session)| session.seen_at);
+            let Some(oldest) = oldest.map(|(name, _)| name.clone()) else {
+                return;
+            };
+            self.sessions.remove(&oldest);
+        }
+        while self.hooks.len() > HOOKS {
+            let oldest = self.hooks.iter().min_by_key(|(_, saved)| saved.saved_at);
+            let Some(oldest) = oldest.map(|(key, _)| key.clone()) else {
+                return;
+            };
+            self.hooks.remove(&oldest);
+        }
+    }
+}
+
+pub(super) fn parse(text: &[u8]) -> io::Result<File> {
+    #[derive(Deserialize)]
+    struct Version {
+        version: u32,
+    }
+    let invalid = |err: serde_json::Error| io::Error::new(io::ErrorKind::InvalidData, err);
+    let Version { version } = serde_json::from_slice(text).map_err(invalid)?;
+    if version != VERSION {
+        let why = format!("version {version}, expected {VERSION}");
+        return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+    }
+    serde_json::from_slice(text).map_err(invalid)
+}

@@ -1,0 +1,130 @@
+//! Commands that look into the daemon, or into the saved state.
+
+use serde_json::{Value, json};
+
+use crate::{
+    daemon_support::{Daemon, lines},
+    support::{Project, Ran},
+};
+
+fn project() -> Project {
+    Project::with_settings(&json!({ "hooks": { "PreToolUse": [{ "hooks": [
+        { "type": "command", "command": "echo run >> runs; echo '{}'",
+          "hookManager": { "name": "kept", "cache": { "ttl": 60 } } },
+        { "type": "command", "command": "echo run >> others", "hookManager": { "name": "other", "guard": false } },
+    ] }] } }))
+}
+
+fn look(project: &Project, args: &[&str]) -> Ran {
+    let at = project.path().to_str().unwrap();
+    let args: Vec<&str> = [args, &["--project", at]].concat();
+    project.command(&args, "")
+}
+
+fn json_of(project: &Project, args: &[&str]) -> Value {
+    let ran = look(project, &[&args[..1], &["--output", "json"], &args[1..]].concat());
+    serde_json::from_str(&ran.stdout).unwrap_or_else(|err| panic!("{err}: {ran:?}"))
+}
+
+fn run(project: &Project, n: usize) {
+    for _ in 0..n {
+        let ran = project.run("PreToolUse", "{\"tool_name\": \"Bash\"}", &["--daemon", "always"]);
+        assert_eq!(ran.code, 0, "{ran:?}");
+    }
+}
+
+#[test]
+fn what_happened_is_told_in_tables_and_in_json() {
+    let project = project();
+    let _daemon = Daemon::start(&project, &[]);
+    run(&project, 4);
+    let stats = json_of(&project, &["stats"]);
+    assert_eq!(stats["events"][0]["count"], 4);
+    assert_eq!(stats["hooks"][0]["cache_hits"], 3);
+    assert_eq!(stats["hooks"][1]["runs"], 4);
+    assert!(stats["daemon"]["process"].is_u64());
+    let table = look(&project, &["stats"]).stdout;
+    assert!(table.contains("HOOK") && table.contains("kept"), "{table}");
+    assert!(!table.contains('\u{1b}'), "no colours in a pipe: {table:?}");
+
+    let trace = json_of(&project, &["trace"]);
+    let events = trace["events"].as_array().unwrap();
+    assert_eq!(events.len(), 4);
+    assert_eq!(events[0]["hooks"][0]["attempts"], 1);
+    assert_eq!(events[3]["hooks"][0]["cached"], true);
+    assert_eq!(events[3]["tool"], "Bash");
+    assert_eq!(
+        look(&project, &["trace", "--last", "1"]).stdout.lines().count(),
+        3
+    );
+
+    assert_eq!(look(&project, &["health"]).code, 0);
+    assert_eq!(json_of(&project, &["health"])["status"], "healthy");
+    assert_eq!(look(&project, &["optimize"]).code, 0);
+}
+
+#[test]
+fn caches_are_looked_into_and_emptied() {
+    let project = project();
+    let _daemon = Daemon::start(&project, &[]);
+    run(&project, 2);
+    assert_eq!(json_of(&project, &["cache"])["caches"][0]["entries"], 1);
+    let at = project.path().to_str().unwrap();
+    let cache = |args: &[&str]| {
+        let ran = project.command(&[&["cache", "--project", at], args].concat(), "");
+        assert_eq!(ran.code, 0, "{ran:?}");
+        ran.stdout
+    };
+    assert_eq!(
+        cache(&["invalidate", "nothing-like-it"]),
+        "0 answers thrown away\n"
+    );
+    assert_eq!(cache(&["invalidate", "Bash"]), "1 answers thrown away\n");
+    run(&project, 1);
+    assert_eq!(cache(&["clear"]), "1 answers thrown away\n");
+    run(&project, 1);
+    assert_eq!(lines(&project.path().join("runs")), 3);
+    let ran = project.command(&["cache", "--project", at, "invalidate", ""], "");
+    assert_eq!(ran.code, 64, "{ran:?}");
+}
+
+#[test]
+fn circuits_are_opened_closed_and_reset_by_hand() {
+    let project = project();
+    let _daemon = Daemon::start(&project, &[]);
+    run(&project, 1);
+    let at = project.path().to_str().unwrap();
+    let brake = |args: &[&str]| {
+        let args: Vec<&str> = [&["breakers", "--project", at], args].concat();
+        project.command(&args, "")
+    };
+    let opened = brake(&["open", "other"]);
+    assert_eq!(opened.code, 0, "{opened:?}");
+    assert!(opened.stdout.contains("1 changed"), "{opened:?}");
+    let ran = project.run(
+        "PreToolUse",
+        "{\"tool_name\": \"Bash\"}",
+        &["--daemon", "always", "--output", "table"],
+    );
+    assert!(ran.line("other").contains("failed"), "{ran:?}");
+    assert_eq!(lines(&project.path().join("others")), 1);
+    assert_eq!(brake(&["reset"]).code, 0);
+    run(&project, 1);
+    assert_eq!(lines(&project.path().join("others")), 2);
+    let unknown = brake(&["open", "othr"]);
+    assert_eq!(unknown.code, 1);
+    assert!(unknown.stderr.contains("expected one of"), "{unknown:?}");
+}
+
+#[test]
+fn without_a_daemon_the_saved_state_answers() {
+    let project = project();
+    let ran = project.run("PreToolUse", "{\"tool_name\": \"Bash\"}", &["--daemon", "never"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let stats = json_of(&project, &["stats"]);
+    assert_eq!(stats["hooks"][1]["runs"], 1);
+    assert!(stats.get("daemon").is_none());
+    let trace = look(&project, &["trace"]);
+    assert_eq!(trace.code, 1);
+    assert!(trace.stderr.contains("only a daemon remembers"), "{trace:?}");
+}

@@ -1,0 +1,211 @@
+//! The daemon is no single point of failure.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Read, Write},
+    os::unix::net::{UnixListener, UnixStream},
+    path::PathBuf,
+    thread,
+    time::{Duration, Instant},
+};
+
+use rustix::process::Signal;
+use serde_json::json;
+
+use crate::{
+    daemon_support::{Daemon, client, lines, no_process_is_left, wait_for},
+    support::Project,
+};
+
+fn counting(policy: &str) -> Project {
+    Project::with_hook(
+        "PreToolUse",
+        json!({ "type": "command", "command": "echo run >> runs; touch started; sleep 60",
+            "hookManager": { "name": "slow", "onFailure": policy } }),
+    )
+}
+
+#[test]
+fn killed_in_mid_event_the_client_answers_by_policy_and_runs_nothing_twice() {
+    for (policy, code, says) in [("block", 2, "\"deny\""), ("ask", 0, "\"ask\""), ("allow", 1, "")] {
+        let project = counting(policy);
+        let daemon = Daemon::start(&project, &[]);
+        let client = client(&project, "PreToolUse", "{}", &[]);
+        wait_for(&project.path().join("started"));
+        daemon.signal(Signal::KILL);
+        let killed = Instant::now();
+        let output = client.wait_with_output().unwrap();
+        assert!(killed.elapsed() < Duration::from_secs(10));
+        let (told, noted) = (
+            String::from_utf8(output.stdout).unwrap(),
+            String::from_utf8(output.stderr).unwrap(),
+        );
+        assert_eq!(output.status.code(), Some(code), "{policy}: {told} {noted}");
+        assert!(told.contains(says), "{policy}: {told}");
+        assert!(noted.contains("the daemon was lost in mid-event"), "{noted}");
+        assert_eq!(lines(&project.path().join("runs")), 1);
+        // What the killed daemon had started is nobody's any more; that is the limit of SIGKILL.
+        for pid in project.processes() {
+            let pid = rustix::process::Pid::from_raw(pid.parse().unwrap()).unwrap();
+            let _ = rustix::process::kill_process(pid, Signal::KILL);
+        }
+        no_process_is_left(&project);
+    }
+}
+
+#[test]
+fn a_daemon_that_has_been_stopped_is_not_waited_for() {
+    let project = Project::with_hook(
+        "Stop",
+        json!({ "type": "command", "command": "echo run >> runs" }),
+    );
+    let daemon = Daemon::start(&project, &[]);
+    daemon.signal(Signal::STOP);
+    let began = Instant::now();
+    for _ in 0..3 {
+        assert_eq!(project.run("Stop", "{}", &["--daemon", "auto"]).code, 0);
+    }
+    assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+    assert_eq!(lines(&project.path().join("runs")), 3);
+    daemon.signal(Signal::CONT);
+    assert_eq!(project.run("Stop", "{}", &["--daemon", "always"]).code, 0);
+    assert_eq!(
+        lines(&project.path().join("runs")),
+        4,
+        "what it was asked meanwhile it does not run after the fact"
+    );
+}
+
+#[test]
+fn the_socket_of_a_dead_daemon_is_in_nobodys_way() {
+    let project = Project::with_hook(
+        "Stop",
+        json!({ "type": "command", "command": "echo run >> runs" }),
+    );
+    let daemon = Daemon::start(&project, &[]);
+    let socket = daemon.socket();
+    daemon.signal(Signal::KILL);
+    daemon.end();
+    assert!(socket.exists());
+    assert_eq!(project.run("Stop", "{}", &[]).code, 0);
+    let _next = Daemon::start(&project, &[]);
+    assert_eq!(project.run("Stop", "{}", &["--daemon", "always"]).code, 0);
+    assert_eq!(lines(&project.path().join("runs")), 2);
+}
+
+#[test]
+fn what_is_no_socket_of_ours_is_left_alone() {
+    let project = Project::example();
+    let socket = place(&project);
+    fs::write(&socket, "precious").unwrap();
+    let ran = project.command(&["serve", "--project", project.path().to_str().unwrap()], "");
+    assert_eq!(ran.code, 1);
+    assert!(ran.stderr.contains("is left alone"), "{ran:?}");
+    assert_eq!(fs::read_to_string(socket).unwrap(), "precious");
+}
+
+/// Where a daemon of this project would be.
+fn place(project: &Project) -> PathBuf {
+    let daemon = Daemon::start(project, &[]);
+    let socket = daemon.socket();
+    daemon.signal(Signal::TERM);
+    assert_eq!(daemon.end().0, Some(0));
+    socket
+}
+
+/// Somebody else at the daemon's place, who says these things, one after each line he hears.
+fn impostor(socket: &PathBuf, says: &'static [&'static str]) -> thread::JoinHandle<String> {
+    let listener = UnixListener::bind(socket).unwrap();
+    thread::spawn(move || {
+        let (stream, _) = listener.accept().unwrap();
+        let mut heard = BufReader::new(stream.try_clone().unwrap());
+        let mut all = String::new();
+        for (at, say) in says.iter().enumerate() {
+            if at > 0 && heard.read_line(&mut all).unwrap_or(0) == 0 {
+                break;
+            }
+            if at > 0 && all.contains("\"Run\"") && all.lines().count() == 1 {
+                skip_payload(&mut heard, &all);
+            }
+            let _ = (&stream as &UnixStream).write_all(say.as_bytes());
+        }
+        let _ = stream.set_read_timeout(Some(Duration::from_secs(5)));
+        let _ = heard.read_line(&mut all);
+        all
+    })
+}
+
+fn skip_payload(heard: &mut impl Read, order: &str) {
+    let order: serde_json::Value = serde_json::from_str(order).unwrap();
+    let size = |what: &str| order["Run"][what].as_u64().unwrap();
+    let mut rest = vec![0; usize::try_from(size("input") + size("environment")).unwrap()];
+    heard.read_exact(&mut rest).unwrap();
+}
+
+const GREETING: &str = concat!(
+    "{\"hook_manager\":\"",
+    env!("CARGO_PKG_VERSION"),
+    "\",\"protocol\":1,\"pid\":1}\n"
+);
+
+#[test]
+fn nonsense_before_the_hooks_have_begun_is_passed_over() {
+    for says in [
+        &["garbage\n"][..],
+        &["\u{0}\u{1}\u{2}"],
+        &["{}\n"],
+        &[""],
+        &[GREETING, "nonsense\n"],
+        &[GREETING, "{\"Refused\":\"not today\"}\n"],
+    ] {
+        let project = Project::with_hook(
+            "Stop",
+            json!({ "type": "command", "command": "echo run >> runs" }),
+        );
+        let other = impostor(&place(&project), says);
+        assert_eq!(project.run("Stop", "{}", &[]).code, 0, "{says:?}");
+        assert_eq!(lines(&project.path().join("runs")), 1, "{says:?}");
+        other.join().unwrap();
+    }
+}
+
+#[test]
+fn nonsense_after_they_may_have_begun_is_a_failure_of_each_hook() {
+    let project = counting("block");
+    let other = impostor(
+        &place(&project),
+        &[GREETING, "{\"Accepted\":1000}\n", "nonsense\n"],
+    );
+    let output = client(&project, "PreToolUse", "{}", &[])
+        .wait_with_output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(lines(&project.path().join("runs")), 0);
+    assert!(other.join().unwrap().contains("go"));
+}
+
+#[test]
+fn silence_after_they_may_have_begun_ends_with_the_events_time() {
+    let project = counting("block");
+    let other = impostor(&place(&project), &[GREETING, "{\"Accepted\":100}\n", ""]);
+    let began = Instant::now();
+    let output = client(&project, "PreToolUse", "{}", &[])
+        .wait_with_output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(began.elapsed() < Duration::from_secs(10));
+    other.join().unwrap();
+}
+
+#[test]
+fn a_daemon_of_another_version_is_asked_to_go_and_not_used() {
+    let project = Project::with_hook(
+        "Stop",
+        json!({ "type": "command", "command": "echo run >> runs" }),
+    );
+    let greeting = "{\"hook_manager\":\"0.0.1\",\"protocol\":1,\"pid\":1}\n";
+    let other = impostor(&place(&project), Box::leak(Box::new([greeting])));
+    assert_eq!(project.run("Stop", "{}", &["--daemon", "auto"]).code, 0);
+    assert_eq!(lines(&project.path().join("runs")), 1);
+    assert_eq!(other.join().unwrap(), "\"Quit\"\n");
+}
