@@ -4,11 +4,11 @@ use std::{
     panic::Location,
     pin::Pin,
     task::{Context, Poll, ready},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use pin_project_lite::pin_project;
-use tokio::time::{Instant as TokioInstant, Sleep, sleep_until};
+use tokio::time::Sleep;
 use tower_service::Service;
 
 use crate::{
@@ -18,6 +18,7 @@ use crate::{
     error::{GetError, Refusal},
     keeper,
     lease::{Checked, Pooled},
+    patience::{Patience, poll_deadline},
     place::{Look, Place},
     shared::Asked,
 };
@@ -90,7 +91,7 @@ where
         let from = Some(self.from);
         let asked = self.pool.core().ask(self.key, now, from, Some(cx));
         let state = State::after(asked, self.pool);
-        self.wait = Some(Box::pin(Wait::new(state, from, Patience::since(now))));
+        self.wait = Some(Box::pin(Wait::new(state, from, Patience::begun(now))));
     }
 
     #[inline(never)]
@@ -131,7 +132,7 @@ where
         match core.take(key, now, None) {
             Some(pooled) => Self {
                 pool: None,
-                wait: Wait::new(State::Over(Ok(pooled)), None, Patience::since(now)),
+                wait: Wait::new(State::Over(Ok(pooled)), None, Patience::begun(now)),
             },
             None => Self::ask(pool, key, now),
         }
@@ -141,7 +142,7 @@ where
     pub(crate) fn ask(pool: &ConnectionPool<M, K>, key: &K, now: Instant) -> Self {
         let asked = pool.core().ask(key, now, None, None);
         Self {
-            wait: Wait::new(State::after(asked, pool), None, Patience::since(now)),
+            wait: Wait::new(State::after(asked, pool), None, Patience::begun(now)),
             pool: Some(pool.clone()),
         }
     }
@@ -156,11 +157,11 @@ where
     ) -> Self {
         let core = pool.core();
         let patience = patience.unwrap_or_else(|| {
-            let mut patience = Patience::since(core.clock().now());
+            let mut patience = Patience::begun(core.clock().now());
             patience.limit(core.config.wait_timeout);
             patience
         });
-        let asked = core.exchange(stale, patience.since, cx);
+        let asked = core.exchange(stale, patience.since(), cx);
         Self {
             wait: Wait::new(State::after(asked, pool), None, patience),
             pool: Some(pool.clone()),
@@ -192,32 +193,6 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         self.poll_refusal(cx).map_err(GetError::from)
-    }
-}
-
-/// Since when somebody has been waiting, and until when it does.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Patience {
-    since: Instant,
-    /// By tokio's clock, whichever the pool's is; `None` until that is needed.
-    until: Option<TokioInstant>,
-}
-
-impl Patience {
-    const fn since(since: Instant) -> Self {
-        Self { since, until: None }
-    }
-
-    /// Fixes the end, unless it is fixed; there is none if the clock cannot reach that far.
-    fn limit(&mut self, timeout: Duration) -> Option<TokioInstant> {
-        if self.until.is_none() && !timeout.is_zero() && timeout != Duration::MAX {
-            self.until = TokioInstant::now().checked_add(timeout);
-        }
-        self.until
-    }
-
-    pub(crate) fn is_over(&self) -> bool {
-        self.until.is_some_and(|until| until <= TokioInstant::now())
     }
 }
 
@@ -320,7 +295,7 @@ where
                             return Poll::Pending;
                         }
                         ready!(poll_deadline(this.deadline.as_mut(), this.patience, limit, cx));
-                        let refusal = pool.core().tired(*shelf, this.patience.since);
+                        let refusal = pool.core().tired(*shelf, this.patience.since());
                         // Closes it, in the middle of its check.
                         *this.state = State::Done;
                         *this.state = State::Over(Err(refusal));
@@ -337,7 +312,7 @@ where
                         Ok(pooled) => State::Over(Ok(pooled)),
                         Err((lease, why)) => State::after(
                             pool.core()
-                                .ask_again(lease, why, this.patience.since, *this.from, cx),
+                                .ask_again(lease, why, this.patience.since(), *this.from, cx),
                             pool,
                         ),
                     }
@@ -387,30 +362,6 @@ where
                 Self::Checking(lease.run(check, limit), shelf)
             }
         }
-    }
-}
-
-/// Ready when `timeout` has passed since this was first asked; never, without a timer, if the clock cannot reach
-/// that far.
-fn poll_deadline(
-    mut deadline: Pin<&mut Option<Sleep>>,
-    patience: &mut Patience,
-    timeout: Duration,
-    cx: &mut Context<'_>,
-) -> Poll<()> {
-    // The timer would take a tick for it.
-    if timeout.is_zero() {
-        return Poll::Ready(());
-    }
-    if timeout == Duration::MAX {
-        return Poll::Pending;
-    }
-    if deadline.is_none() {
-        deadline.set(patience.limit(timeout).map(sleep_until));
-    }
-    match deadline.as_pin_mut() {
-        Some(sleep) => sleep.poll(cx),
-        None => Poll::Pending,
     }
 }
 

@@ -24,7 +24,7 @@ pub use crate::{
     connector::AnyErrorFuture,
 };
 
-use crate::checkout::Patience;
+use crate::patience::Patience;
 
 type Connections<M, K> = Arc<ConnectionPool<AnyError<M>, K>>;
 
@@ -95,6 +95,12 @@ where
     }
 }
 
+/// Whether a connection that is not ready may just have gone stale, and there is time for another.
+fn may_be_stale<C>(lease: &InDoubt<C>, patience: Option<Patience>) -> bool {
+    lease.has_rested(patience.map(|patience| patience.since()))
+        && !patience.is_some_and(|patience| patience.is_over())
+}
+
 impl<Req, M, K, R, P, W> ResponseFuture<Req, M, K, R, P, W>
 where
     M: Connector<K, Error: Into<BoxError>>,
@@ -159,8 +165,8 @@ where
                             this.state.set(State::Calling { response, connection });
                         }
                         // It went stale while it was idle, and nothing was sent. Each that does is thrown away, and
-                        // time is limited, so this comes to an end.
-                        Err(_) if lease.has_rested() && !patience.is_some_and(|left| left.is_over()) => {
+                        // none that was opened since counts, so this comes to an end.
+                        Err(_) if may_be_stale(lease, *patience) => {
                             let (stale, patience) = (connection.take(), *patience);
                             this.state.set(State::Done);
                             if let Some(stale) = stale {

@@ -169,10 +169,10 @@ impl<C> InDoubt<C> {
         &mut self.0
     }
 
-    /// Whether it may have gone stale, not being opened for this call.
-    pub(crate) fn has_rested(&self) -> bool {
+    /// Whether it may have gone stale: it was used before, or lay idle, opened before `since`.
+    pub(crate) fn has_rested(&self, since: Option<Instant>) -> bool {
         let entry = self.0.get();
-        entry.uses > 1 || entry.rested
+        entry.uses > 1 || (entry.rested && since.is_none_or(|since| entry.born <= since))
     }
 
     /// Takes it out of both guards.

@@ -310,3 +310,15 @@ fn whoever_waits_in_another_runtime_is_served_when_the_one_that_was_connecting_e
     assert!(get.is_woken());
     assert_eq!(assert_ready_ok!(get.poll()).id, 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_does_not_call_a_detached_connection_closed() {
+    let dialler = Dialler::default();
+    let pool = dialler.pool(2);
+    let one = pool.get(&()).await.unwrap();
+    let drain = pool.drain(ms(1_000));
+    let _kept = one.detach();
+    let report = drain.await;
+    assert_eq!(dialler.open(), 1);
+    assert_eq!(report.drained, 0, "{report:?}");
+}

@@ -31,6 +31,8 @@ struct Server {
     refuse: Arc<AtomicBool>,
     hang: Arc<AtomicBool>,
     slow: Arc<AtomicBool>,
+    /// Clients are stale from the start.
+    stillborn: Arc<AtomicBool>,
 }
 
 impl Server {
@@ -67,7 +69,7 @@ impl Service<()> for Server {
             if this.slow.load(SeqCst) {
                 sleep(ms(5)).await;
             }
-            let stale = Arc::new(AtomicBool::new(false));
+            let stale = Arc::new(AtomicBool::new(this.stillborn.load(SeqCst)));
             this.stale.lock().unwrap().push(stale.clone());
             Ok(Client {
                 number: this.made.fetch_add(1, SeqCst) + 1,
@@ -106,6 +108,19 @@ async fn a_warm_connection_that_went_stale_before_its_first_use_costs_the_reques
     server.make_stale();
     let result: Result<usize, BoxError> = client.call(ms(1)).await;
     assert!(result.is_ok(), "{result:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_was_opened_for_the_request_and_is_not_ready_is_its_last() {
+    let server = Server::default();
+    let mut client = PoolLayer::new(4).layer(server.clone());
+    client.connections().warm_up(&(), 3).await.unwrap();
+    server.make_stale();
+    server.stillborn.store(true, SeqCst);
+    let result: Result<usize, BoxError> = client.call(ms(1)).await;
+    assert!(result.is_err());
+    assert_eq!(server.made.load(SeqCst), 4);
+    assert_eq!(client.handle().stats().closed.broken, 4);
 }
 
 #[tokio::test(start_paused = true)]

@@ -69,10 +69,10 @@ impl<K, C, E> Shelves<K, C, E> {
             self.note_due(id, now, &mut chores.next);
         }
         if self.starved {
-            let first = self.hungriest();
-            chores
-                .starts
-                .extend(first.and_then(|id| self.start(id, now, after)));
+            match self.hungriest() {
+                Some(id) => chores.starts.extend(self.start(id, now, after)),
+                None => self.relieve(after),
+            }
         }
         Some(chores)
     }
