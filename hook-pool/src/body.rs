@@ -12,7 +12,8 @@ use crate::policy::{Lease, Release};
 /// A connection goes back when the body of its response has ended.
 ///
 /// If the body is dropped before, or ends in an error, the connection is thrown away: there is still something on
-/// it.
+/// it. So it is after `101 Switching Protocols`; of a tunnel that `CONNECT` has opened this knows nothing, so those
+/// requests belong on connections of their own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct AtBodyEnd;
 
@@ -20,7 +21,9 @@ impl<B: Body, C> Release<http::Response<B>, C> for AtBodyEnd {
     type Response = http::Response<PooledBody<B, C>>;
 
     fn release(&self, response: http::Response<B>, lease: Lease<C>) -> Self::Response {
-        response.map(|body| PooledBody::new(body, Some(lease)))
+        // From now on it speaks another protocol.
+        let lease = Some(lease).filter(|_| response.status() != http::StatusCode::SWITCHING_PROTOCOLS);
+        response.map(|body| PooledBody::new(body, lease))
     }
 }
 

@@ -4,19 +4,21 @@ use std::{
     panic::Location,
     pin::Pin,
     task::{Context, Poll, ready},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use pin_project_lite::pin_project;
-use tokio::time::{Instant as TokioInstant, Sleep, sleep_until};
+use tokio::time::Sleep;
 use tower_service::Service;
 
 use crate::{
     ConnectionPool,
     connector::{Connector, Key},
-    entry::Closing,
+    entry::{Closing, Entry},
     error::{GetError, Refusal},
+    keeper,
     lease::{Checked, Pooled},
+    patience::{Patience, poll_deadline},
     place::{Look, Place},
     shared::Asked,
 };
@@ -89,7 +91,7 @@ where
         let from = Some(self.from);
         let asked = self.pool.core().ask(self.key, now, from, Some(cx));
         let state = State::after(asked, self.pool);
-        self.wait = Some(Box::pin(Wait::new(state, from)));
+        self.wait = Some(Box::pin(Wait::new(state, from, Patience::begun(now))));
     }
 
     #[inline(never)]
@@ -130,7 +132,7 @@ where
         match core.take(key, now, None) {
             Some(pooled) => Self {
                 pool: None,
-                wait: Wait::new(State::Over(Ok(pooled)), None),
+                wait: Wait::new(State::Over(Ok(pooled)), None, Patience::begun(now)),
             },
             None => Self::ask(pool, key, now),
         }
@@ -140,9 +142,34 @@ where
     pub(crate) fn ask(pool: &ConnectionPool<M, K>, key: &K, now: Instant) -> Self {
         let asked = pool.core().ask(key, now, None, None);
         Self {
-            wait: Wait::new(State::after(asked, pool), None),
+            wait: Wait::new(State::after(asked, pool), None, Patience::begun(now)),
             pool: Some(pool.clone()),
         }
+    }
+
+    /// For another connection in place of one that has gone stale, from the front of the line. `patience` is what
+    /// is left of it, if it was needed for the first.
+    pub(crate) fn again(
+        pool: &ConnectionPool<M, K>,
+        stale: Box<Entry<M::Response>>,
+        patience: Option<Patience>,
+        cx: &Context<'_>,
+    ) -> Self {
+        let core = pool.core();
+        let patience = patience.unwrap_or_else(|| {
+            let mut patience = Patience::begun(core.clock().now());
+            patience.limit(core.config.wait_timeout);
+            patience
+        });
+        let asked = core.exchange(stale, patience.since(), cx);
+        Self {
+            wait: Wait::new(State::after(asked, pool), None, patience),
+            pool: Some(pool.clone()),
+        }
+    }
+
+    pub(crate) const fn patience(&self) -> Patience {
+        self.wait.patience
     }
 
     pub(crate) fn poll_refusal(
@@ -174,6 +201,7 @@ pin_project! {
     struct Wait<K, C, E> {
         state: State<K, C, E>,
         from: Option<&'static Location<'static>>,
+        patience: Patience,
         #[pin]
         deadline: Option<Sleep>,
     }
@@ -184,16 +212,22 @@ enum State<K, C, E> {
     /// In line just now, and the waker with it.
     Joined(Place<K, C, E>),
     InLine(Place<K, C, E>),
-    Checking(Checked<K, C, E>),
+    /// With a connection from the shelf of that number.
+    Checking(Checked<K, C, E>, usize),
     Done,
 }
 
 impl<K, C, E> Wait<K, C, E> {
     #[inline]
-    const fn new(state: State<K, C, E>, from: Option<&'static Location<'static>>) -> Self {
+    const fn new(
+        state: State<K, C, E>,
+        from: Option<&'static Location<'static>>,
+        patience: Patience,
+    ) -> Self {
         Self {
             state,
             from,
+            patience,
             deadline: None,
         }
     }
@@ -219,9 +253,9 @@ where
         let mut this = self.project();
         loop {
             let next = match this.state {
-                State::Joined(place) => {
-                    let (limit, since) = (pool.core().config.wait_timeout, place.since());
-                    let over = poll_deadline(this.deadline.as_mut(), since, limit, cx);
+                State::Joined(_) => {
+                    let limit = pool.core().config.wait_timeout;
+                    let over = poll_deadline(this.deadline.as_mut(), this.patience, limit, cx);
                     let State::Joined(mut place) = std::mem::replace(this.state, State::Done) else {
                         unreachable!("nobody else has moved it")
                     };
@@ -245,7 +279,7 @@ where
                         }
                         Look::Wait(None) => {
                             let limit = pool.core().config.wait_timeout;
-                            ready!(poll_deadline(this.deadline.as_mut(), now, limit, cx));
+                            ready!(poll_deadline(this.deadline.as_mut(), this.patience, limit, cx));
                             match std::mem::replace(this.state, State::Done) {
                                 State::InLine(place) => State::Over(place.give_up(now, *this.from)),
                                 _ => unreachable!("nobody else has moved it"),
@@ -253,8 +287,20 @@ where
                         }
                     }
                 }
-                State::Checking(check) => {
-                    let (lease, good) = ready!(check.as_mut().poll(cx));
+                State::Checking(check, shelf) => {
+                    let Poll::Ready((lease, good)) = check.as_mut().poll(cx) else {
+                        let limit = pool.core().config.wait_timeout;
+                        // Where there is no time to wait there is still that of the check.
+                        if limit.is_zero() {
+                            return Poll::Pending;
+                        }
+                        ready!(poll_deadline(this.deadline.as_mut(), this.patience, limit, cx));
+                        let refusal = pool.core().tired(*shelf, this.patience.since());
+                        // Closes it, in the middle of its check.
+                        *this.state = State::Done;
+                        *this.state = State::Over(Err(refusal));
+                        continue;
+                    };
                     // What was checked is not kept, should closing it panic.
                     *this.state = State::Done;
                     let passed = if good {
@@ -264,9 +310,11 @@ where
                     };
                     match passed {
                         Ok(pooled) => State::Over(Ok(pooled)),
-                        Err((lease, why)) => {
-                            State::after(pool.core().ask_again(lease, why, *this.from, cx), pool)
-                        }
+                        Err((lease, why)) => State::after(
+                            pool.core()
+                                .ask_again(lease, why, this.patience.since(), *this.from, cx),
+                            pool,
+                        ),
                     }
                 }
                 State::Over(_) | State::Done => {
@@ -292,6 +340,10 @@ where
     where
         M: Connector<K, Response = C, Error = E>,
     {
+        let shared = pool.core().shared();
+        if shared.is_unattended() {
+            keeper::hire(shared, pool.connector(), pool.core().config);
+        }
         match asked {
             Asked::Connection(pooled) => Self::Over(Ok(pooled)),
             Asked::Refused(refusal) => Self::Over(Err(refusal)),
@@ -299,42 +351,17 @@ where
                 None if place.is_awaited() => Self::Joined(place),
                 None => Self::InLine(place),
                 Some(begin) => {
-                    begin.go(pool.core().shared(), pool.connector(), pool.core().config);
+                    begin.go(shared, pool.connector(), pool.core().config);
                     Self::InLine(place)
                 }
             },
             Asked::Unchecked(lease) => {
-                let shared = pool.core().shared();
                 let (check, limit) =
                     shared.with(|shelves, _| (shelves.hooks.check.clone(), shelves.limits.check_timeout));
-                Self::Checking(lease.run(check, limit))
+                let shelf = lease.shelf();
+                Self::Checking(lease.run(check, limit), shelf)
             }
         }
-    }
-}
-
-/// Ready when `timeout` has passed since `now`, the time when this was first asked; never, without a timer, if
-/// the clock cannot reach that far.
-fn poll_deadline(
-    mut deadline: Pin<&mut Option<Sleep>>,
-    now: Instant,
-    timeout: Duration,
-    cx: &mut Context<'_>,
-) -> Poll<()> {
-    // The timer would take a tick for it.
-    if timeout.is_zero() {
-        return Poll::Ready(());
-    }
-    if timeout == Duration::MAX {
-        return Poll::Pending;
-    }
-    if deadline.is_none() {
-        let at = TokioInstant::from_std(now).checked_add(timeout);
-        deadline.set(at.map(sleep_until));
-    }
-    match deadline.as_pin_mut() {
-        Some(sleep) => sleep.poll(cx),
-        None => Poll::Pending,
     }
 }
 
@@ -350,7 +377,7 @@ impl<M: Service<K>, K> fmt::Debug for Checkout<M, K> {
         let state = match &self.wait.state {
             State::Over(_) => "Over",
             State::Joined(_) | State::InLine(_) => "InLine",
-            State::Checking(_) => "Checking",
+            State::Checking(..) => "Checking",
             State::Done => "Done",
         };
         f.debug_struct("Checkout")

@@ -9,7 +9,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::time::{Instant as TokioInstant, Sleep, sleep, sleep_until};
+#[cfg(not(loom))]
+use tokio::runtime::Handle;
+use tokio::time::{Instant as TokioInstant, Sleep, sleep};
 
 use crate::{
     config::Config,
@@ -78,7 +80,14 @@ impl<K, C, E> Begin<K, C, E> {
 
 #[cfg(not(loom))]
 fn spawn(task: Pin<Box<dyn Future<Output = ()> + Send>>) {
-    drop(tokio::spawn(task));
+    match Handle::try_current() {
+        Ok(runtime) => drop(runtime.spawn(task)),
+        Err(err) => {
+            // First: it is none of the connector's faults.
+            drop(task);
+            panic!("a connect that takes its time needs a tokio runtime: {err}");
+        }
+    }
 }
 
 #[cfg(loom)]
@@ -117,6 +126,7 @@ struct Dial<K, C, E> {
     shelf: usize,
     number: usize,
     generation: u64,
+    /// The connector is at work.
     begun: bool,
     done: bool,
 }
@@ -162,6 +172,7 @@ impl<K, C, E> Dial<K, C, E> {
                     born: now,
                     retire_at: None,
                     broken: false,
+                    rested: false,
                     uses: 0,
                     idle_since: now,
                     good_at: now,
@@ -190,7 +201,7 @@ impl<K, C, E> Dial<K, C, E> {
         next
     }
 
-    async fn dial<M>(&self, mut connector: M, limit: Duration) -> Outcome<C, E>
+    async fn dial<M>(&mut self, mut connector: M, limit: Duration) -> Outcome<C, E>
     where
         M: Connector<K, Response = C, Error = E>,
         K: Key,
@@ -204,14 +215,18 @@ impl<K, C, E> Dial<K, C, E> {
         });
         let mut deadline = None;
         poll_fn(|cx| {
-            if self.is_closed(cx) {
+            if self.is_doomed(cx) {
                 return Poll::Ready(Outcome::Closed);
             }
             match connect.as_mut().poll(cx) {
                 Poll::Ready(Ok(connection)) => Poll::Ready(Outcome::Connected(connection)),
                 Poll::Ready(Err(err)) => Poll::Ready(Outcome::Failed(Cause::Error(Arc::new(err)))),
                 Poll::Pending => {
-                    ready!(poll_deadline(&mut deadline, limit, cx));
+                    // A panic for want of a timer is none of the connector's.
+                    self.begun = false;
+                    let over = poll_deadline(&mut deadline, limit, cx);
+                    self.begun = true;
+                    ready!(over);
                     Poll::Ready(Outcome::Failed(Cause::TimedOut { after: limit }))
                 }
             }
@@ -219,11 +234,11 @@ impl<K, C, E> Dial<K, C, E> {
         .await
     }
 
-    /// Whether the pool has been closed; if not, this is woken when it is.
-    fn is_closed(&self, cx: &Context<'_>) -> bool {
+    /// Whether the pool has been closed or reset; if not, this is woken when it is.
+    fn is_doomed(&self, cx: &Context<'_>) -> bool {
         let mut waker = Some(cx.waker().clone());
         self.shared.with(|shelves, _| {
-            if shelves.is_closed() {
+            if shelves.is_closed() || shelves.generation != self.generation {
                 return true;
             }
             if let Some(place) = shelves.shelf(self.shelf).dials.get_mut(self.number) {
@@ -281,17 +296,20 @@ impl<K, C, E> Probe<K, C, E> {
     where
         K: Key,
     {
-        let mut sleep = pin!(sleep_until(TokioInstant::from_std(at)));
-        poll_fn(|cx| {
+        let mut sleep = pin!(sleep(keeper::until(at, config)));
+        let slept = poll_fn(|cx| {
             if self.is_over(cx) {
-                Poll::Ready(())
+                Poll::Ready(false)
             } else {
-                sleep.as_mut().poll(cx)
+                sleep.as_mut().poll(cx).map(|()| true)
             }
         })
         .await;
-        // The coarse clock may be a tick behind the timer.
-        let now = config.clock.now().max(at);
+        let mut now = config.clock.now();
+        if slept {
+            // The coarse clock may be a tick behind the timer.
+            now = now.max(at);
+        }
         let (next, after) = self
             .shared
             .step(|shelves, after| shelves.probe(self.shelf, now, after));

@@ -13,7 +13,8 @@ use crate::handle::Inspect;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DrainReport {
-    /// Connections that were closed in time: idle ones at once, the others as they came back.
+    /// Connections that were closed in time: idle ones at once, the others as they came back. Those that were
+    /// detached meanwhile are not among them.
     pub drained: usize,
     /// Connections that were still in use at the deadline. They are cut off from the pool, and closed as soon as
     /// their holders let go of them.
@@ -24,7 +25,7 @@ pub(crate) fn drain(
     pool: Arc<dyn Inspect>,
     deadline: Duration,
 ) -> impl Future<Output = DrainReport> + Send + use<> {
-    let before = pool.stats().total;
+    let before = pool.stats();
     pool.close();
     async move {
         let mut watch = Watch { pool, place: None };
@@ -37,9 +38,15 @@ pub(crate) fn drain(
             // Whether it was in time is seen by what is left.
             deadline => drop(timeout(deadline, empty).await),
         }
-        let forced = watch.pool.stats().active;
+        let left = watch.pool.stats();
+        let forced = left.active;
+        // Those belong to somebody else now, and are still open.
+        let detached = left.detached.saturating_sub(before.detached);
+        let kept = usize::try_from(detached)
+            .unwrap_or(usize::MAX)
+            .saturating_add(forced);
         DrainReport {
-            drained: before.saturating_sub(forced),
+            drained: before.total.saturating_sub(kept),
             forced,
         }
     }

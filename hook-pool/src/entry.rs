@@ -12,6 +12,8 @@ pub(crate) struct Entry<C> {
     pub(crate) generation: u64,
     /// Not to be lent again.
     pub(crate) broken: bool,
+    /// Nobody was waiting for it when it was opened.
+    pub(crate) rested: bool,
     pub(crate) born: Instant,
     /// Its own share of the jitter is in here already.
     pub(crate) retire_at: Option<Instant>,

@@ -24,6 +24,8 @@ pub use crate::{
     connector::AnyErrorFuture,
 };
 
+use crate::patience::Patience;
+
 type Connections<M, K> = Arc<ConnectionPool<AnyError<M>, K>>;
 
 pin_project! {
@@ -44,7 +46,6 @@ pin_project! {
         req: Option<Req>,
         // To check out another connection with, in place of one that has gone stale.
         pool: Connections<M, K>,
-        key: K,
         on_reject: R,
         keep: P,
         release: W,
@@ -60,6 +61,7 @@ pin_project! {
         },
         Readying {
             connection: Option<InDoubt<C>>,
+            patience: Option<Patience>,
         },
         Calling {
             // Before the connection, so that it is dropped before: it may well hold a part of it.
@@ -85,11 +87,18 @@ where
     match pool.core().take(key, now, None) {
         Some(pooled) => State::Readying {
             connection: Some(InDoubt::new(pooled)),
+            patience: None,
         },
         None => State::CheckingOut {
             checkout: Checkout::ask(pool, key, now),
         },
     }
+}
+
+/// Whether a connection that is not ready may just have gone stale, and there is time for another.
+fn may_be_stale<C>(lease: &InDoubt<C>, patience: Option<Patience>) -> bool {
+    lease.has_rested(patience.map(|patience| patience.since()))
+        && !patience.is_some_and(|patience| patience.is_over())
 }
 
 impl<Req, M, K, R, P, W> ResponseFuture<Req, M, K, R, P, W>
@@ -105,7 +114,6 @@ where
             state: begin(&pool, &key),
             req: Some(req),
             pool,
-            key,
             on_reject,
             keep,
             release,
@@ -128,20 +136,25 @@ where
         let mut this = self.project();
         loop {
             match this.state.as_mut().project() {
-                StateProj::CheckingOut { checkout } => match ready!(checkout.poll_refusal(cx)) {
-                    Ok(pooled) => this.state.set(State::Readying {
-                        connection: Some(InDoubt::new(pooled)),
-                    }),
+                StateProj::CheckingOut { mut checkout } => match ready!(checkout.as_mut().poll_refusal(cx)) {
+                    Ok(pooled) => {
+                        let patience = Some(checkout.patience());
+                        this.state.set(State::Readying {
+                            connection: Some(InDoubt::new(pooled)),
+                            patience,
+                        });
+                    }
                     Err(refusal) => {
                         this.state.set(State::Done);
                         return Poll::Ready(this.on_reject.reject(refusal.into_rejected()));
                     }
                 },
 
-                StateProj::Readying { connection } => {
+                StateProj::Readying { connection, patience } => {
                     let Some(lease) = connection.as_mut() else {
                         unreachable!("taken on the way out only")
                     };
+                    lease.begin();
                     match ready!(lease.connection().poll_ready(cx)) {
                         Ok(()) => {
                             let Some(req) = this.req.take() else {
@@ -151,11 +164,16 @@ where
                             let connection = connection.take();
                             this.state.set(State::Calling { response, connection });
                         }
-                        // It went stale while it was idle, and nothing was sent. Each that does is thrown away, so
-                        // this comes to an end.
-                        Err(_) if lease.is_used() => {
+                        // It went stale while it was idle, and nothing was sent. Each that does is thrown away, and
+                        // none that was opened since counts, so this comes to an end.
+                        Err(_) if may_be_stale(lease, *patience) => {
+                            let (stale, patience) = (connection.take(), *patience);
                             this.state.set(State::Done);
-                            this.state.set(begin(this.pool, this.key));
+                            if let Some(stale) = stale {
+                                let stale = stale.into_entry();
+                                let checkout = Checkout::again(this.pool, stale, patience, cx);
+                                this.state.set(State::CheckingOut { checkout });
+                            }
                         }
                         Err(err) => {
                             // Still in doubt, so it is thrown away.

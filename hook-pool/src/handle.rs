@@ -91,8 +91,8 @@ impl PoolHandle {
     }
 
     /// Lends nothing any more that was opened before now, as when credentials were changed: idle connections are
-    /// closed before this returns, those in use when they come back, those being opened when they are open. The
-    /// pool stays open.
+    /// closed before this returns, those in use when they come back; those being opened are given up, and opened anew
+    /// for whoever waits. The pool stays open.
     pub fn reset(&self) {
         self.pool.reset();
     }
@@ -110,6 +110,11 @@ impl PoolHandle {
     /// Closes the pool, and waits until what is in use has come back, or for `deadline`.
     ///
     /// [`close`](Self::close) happens before this returns a future; whoever drops that only stops waiting.
+    ///
+    /// # Panics
+    ///
+    /// When the future is polled outside a tokio runtime with its timer on, unless `deadline` is
+    /// [`Duration::MAX`].
     pub fn drain(&self, deadline: Duration) -> impl Future<Output = DrainReport> + Send + use<> {
         drain::drain(self.pool.clone(), deadline)
     }

@@ -1,20 +1,19 @@
 //! The task in the background: it closes what is too old, opens what there should be, and checks what nobody uses.
 //!
-//! There is one to a pool, from its first connect on, for as long as there is anything to look after. Nothing
+//! There is one to a pool, from its first connect on, for as long as there is anything to look after. Should it end
+//! before, with its runtime, whoever asks next puts another in charge. Nothing
 //! that is asked of the pool depends on it: what is too old is not handed out, with or without it.
 
 use std::{
     future::{Future, poll_fn},
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
     sync::{Arc, Weak},
     task::{Context, Poll},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
-use tokio::{
-    runtime::Handle,
-    time::{Instant as TokioInstant, sleep_until},
-};
+use tokio::{runtime::Handle, time::sleep};
 
 use crate::{
     config::Config,
@@ -24,7 +23,10 @@ use crate::{
     shared::Shared,
 };
 
-/// Puts a keeper in charge, unless there is one, or no runtime for it.
+/// When to look again after a look that ended in a panic.
+const AFTER_A_PANIC: Duration = Duration::from_secs(1);
+
+/// Puts a keeper in charge, unless there is one, or no need or no runtime for it.
 #[cfg_attr(loom, allow(unused_variables, reason = "a model has no runtime"))]
 pub(crate) fn hire<M, K, C, E>(shared: &Arc<Shared<K, C, E>>, connector: &M, config: Config)
 where
@@ -35,7 +37,12 @@ where
 {
     #[cfg(not(loom))]
     if let Ok(runtime) = Handle::try_current() {
-        let hired = shared.with(|shelves, _| !std::mem::replace(&mut shelves.keeper.runs, true));
+        shared.attend();
+        let hired = shared.with(|shelves, _| {
+            let needed = shelves.needs_keeper();
+            shelves.keeper.runs |= needed;
+            needed
+        });
         if hired {
             let post = Post {
                 shared: Arc::downgrade(shared),
@@ -63,6 +70,7 @@ impl<K, C, E> Drop for Post<K, C, E> {
                 shelves.keeper.runs = false;
                 shelves.keeper.waker.take()
             });
+            shared.leave_unattended();
             drop(waker);
         }
     }
@@ -77,12 +85,26 @@ where
 {
     loop {
         let pool = post.shared.upgrade();
-        let Some(next) = pool.and_then(|shared| look_after(&shared, &connector, config)) else {
+        let Some(next) = pool.and_then(|shared| {
+            // The user's code has panicked, in `Hash` or `Drop`: that is no reason to look after nothing any more.
+            catch(|| look_after(&shared, &connector, config))
+                .unwrap_or_else(|| Some(config.clock.now().checked_add(AFTER_A_PANIC)))
+        }) else {
             post.resigned = true;
             return;
         };
-        post.wait(next).await;
+        post.wait(next.map(|next| until(next, config))).await;
     }
+}
+
+/// How long it is until then, whichever clock that is by: tokio's, which the timer goes by, may be another.
+pub(crate) fn until(at: Instant, config: Config) -> Duration {
+    at.saturating_duration_since(config.clock.now())
+}
+
+/// What comes of it, unless the user's code panics; that has been reported by the hook for panics then.
+fn catch<R>(chore: impl FnOnce() -> R) -> Option<R> {
+    catch_unwind(AssertUnwindSafe(chore)).ok()
 }
 
 /// Does what there is to do, and says when to look again; `None` if never.
@@ -122,8 +144,9 @@ where
     });
     after.happen();
     let (begin, checks, leaks, next) = chores?;
+    // One after the other: what one panics over is nothing to the next.
     for begin in begin {
-        begin.go(shared, connector, config);
+        catch(|| begin.go(shared, connector, config));
     }
     for lease in checks {
         let checked = lease.run(check.clone(), check_timeout);
@@ -135,15 +158,17 @@ where
         }));
     }
     if let Some(warn) = on_leak {
-        leaks.iter().for_each(|leak| warn(leak));
+        for leak in &leaks {
+            catch(|| warn(leak));
+        }
     }
     Some(next)
 }
 
 impl<K, C, E> Post<K, C, E> {
     /// Until it is time, or the keeper is called, or the pool is gone.
-    async fn wait(&self, next: Option<Instant>) {
-        let mut sleep = pin!(next.map(|next| sleep_until(TokioInstant::from_std(next))));
+    async fn wait(&self, next: Option<Duration>) {
+        let mut sleep = pin!(next.map(sleep));
         poll_fn(|cx| {
             if self.is_called(cx) {
                 return Poll::Ready(());

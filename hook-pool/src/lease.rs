@@ -148,15 +148,20 @@ impl<C: fmt::Debug> fmt::Debug for Pooled<C> {
     }
 }
 
-/// A connection in the middle of a call: unless the call ends, nobody knows what state it is in.
+/// A connection for a call: once that has begun, and unless it ends, nobody knows what state it is in.
 #[derive(Debug)]
 pub(crate) struct InDoubt<C>(Pooled<C>);
 
 impl<C> InDoubt<C> {
     #[inline]
-    pub(crate) fn new(mut pooled: Pooled<C>) -> Self {
-        pooled.set_broken(true);
+    pub(crate) const fn new(pooled: Pooled<C>) -> Self {
         Self(pooled)
+    }
+
+    /// From now on nobody knows.
+    #[inline]
+    pub(crate) fn begin(&mut self) {
+        self.0.set_broken(true);
     }
 
     #[inline]
@@ -164,9 +169,15 @@ impl<C> InDoubt<C> {
         &mut self.0
     }
 
-    /// Whether it was used before this time.
-    pub(crate) fn is_used(&self) -> bool {
-        self.0.uses() > 1
+    /// Whether it may have gone stale: it was used before, or lay idle, opened before `since`.
+    pub(crate) fn has_rested(&self, since: Option<Instant>) -> bool {
+        let entry = self.0.get();
+        entry.uses > 1 || (entry.rested && since.is_none_or(|since| entry.born <= since))
+    }
+
+    /// Takes it out of both guards.
+    pub(crate) fn into_entry(mut self) -> Box<Entry<C>> {
+        self.0.entry.take().expect("taken by detach and drop only")
     }
 
     /// The call has ended; the connection goes back if it is fit for that.
@@ -251,16 +262,14 @@ impl<K, C, E> InCheck<K, C, E> {
     }
 
     /// Closes the connection, and keeps its slot for a moment.
-    pub(crate) fn empty(mut self, why: Closing) -> (usize, EmptySlot<K, C, E>) {
+    pub(crate) fn empty(mut self, why: Closing) -> EmptySlot<K, C, E> {
         let entry = self.entry.take().expect("it is closed once");
-        let slot = EmptySlot {
-            shared: self.shared.clone(),
-            shelf: entry.shelf,
-            why,
-            given_back: false,
-        };
-        drop(entry);
-        (slot.shelf, slot)
+        EmptySlot::of(self.shared.clone(), entry, why)
+    }
+
+    /// The number of the shelf it is from.
+    pub(crate) fn shelf(&self) -> usize {
+        self.entry.as_ref().map_or(0, |entry| entry.shelf)
     }
 }
 
@@ -276,14 +285,32 @@ impl<K, C, E> Drop for InCheck<K, C, E> {
 pub(crate) struct EmptySlot<K, C, E> {
     shared: Arc<Shared<K, C, E>>,
     shelf: usize,
+    watched: Option<usize>,
     why: Closing,
     given_back: bool,
 }
 
 impl<K, C, E> EmptySlot<K, C, E> {
+    /// Closes a connection that counts as used.
+    pub(crate) fn of(shared: Arc<Shared<K, C, E>>, entry: Box<Entry<C>>, why: Closing) -> Self {
+        let slot = Self {
+            shared,
+            shelf: entry.shelf,
+            watched: entry.watched,
+            why,
+            given_back: false,
+        };
+        drop(entry);
+        slot
+    }
+
+    pub(crate) const fn shelf(&self) -> usize {
+        self.shelf
+    }
+
     pub(crate) fn give_back(mut self, shelves: &mut Shelves<K, C, E>, after: &mut Aftermath<K, C, E>) {
         self.given_back = true;
-        shelves.forget_used(self.shelf, None, Some(self.why), after);
+        shelves.forget_used(self.shelf, self.watched, Some(self.why), after);
     }
 }
 
@@ -291,7 +318,7 @@ impl<K, C, E> Drop for EmptySlot<K, C, E> {
     fn drop(&mut self) {
         if !self.given_back {
             self.shared.with(|shelves, after| {
-                shelves.forget_used(self.shelf, None, Some(self.why), after);
+                shelves.forget_used(self.shelf, self.watched, Some(self.why), after);
             });
         }
     }

@@ -19,6 +19,7 @@ mod keeper;
 mod layer;
 mod lease;
 mod line;
+mod patience;
 mod place;
 mod policy;
 mod pool;

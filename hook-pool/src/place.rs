@@ -133,11 +133,6 @@ where
 }
 
 impl<K, C, E> Place<K, C, E> {
-    /// When this one stepped into the line.
-    pub(crate) const fn since(&self) -> Instant {
-        self.since
-    }
-
     /// It is not served at once.
     pub(crate) fn wait(&mut self) {
         self.waited = true;

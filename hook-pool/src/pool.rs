@@ -175,6 +175,12 @@ impl<M: Connector<K>, K: Key> ConnectionPool<M, K> {
     /// # Cancellation
     ///
     /// What is open or under way then stays so.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime with its timer on, unless [`wait_timeout`](Self::wait_timeout) is
+    /// [`Duration::MAX`] and each connect ends at once. And if the connector panics before it has to wait for
+    /// anything.
     pub async fn warm_up(&self, key: &K, n: usize) -> Result<(), GetError<M::Error>> {
         warm::warm_up(self, key, n).await
     }
@@ -187,6 +193,11 @@ impl<M: Connector<K>, K: Key> ConnectionPool<M, K> {
     /// Closes the pool, and waits until what is in use has come back, or for `deadline`.
     ///
     /// [`close`](Self::close) happens before this returns a future; whoever drops that only stops waiting.
+    ///
+    /// # Panics
+    ///
+    /// When the future is polled outside a tokio runtime with its timer on, unless `deadline` is
+    /// [`Duration::MAX`].
     pub fn drain(&self, deadline: Duration) -> impl Future<Output = DrainReport> + Send + use<M, K> {
         self.handle().drain(deadline)
     }
@@ -207,6 +218,9 @@ where
     }
 
     /// Takes what there is at once: a connection, or a place in line. The future holds it.
+    ///
+    /// Where there is no connection at hand the future takes a clone of the pool along, and so of the connector, to
+    /// dial with when it is woken: a connector should be cheap to clone. [`get`](Self::get) borrows instead.
     fn call(&mut self, key: K) -> Self::Future {
         Checkout::new(self, &key)
     }

@@ -15,7 +15,7 @@ use crate::{
     dial::Begin,
     entry::{Closing, Entry},
     error::Refusal,
-    lease::{InCheck, Pooled},
+    lease::{EmptySlot, InCheck, Pooled},
     place::Place,
     shelves::{Shelves, Start, Turn},
     sync::{AtomicBool, Mutex},
@@ -26,6 +26,8 @@ pub(crate) struct Shared<K, C, E> {
     shelves: Mutex<Shelves<K, C, E>>,
     /// Somebody has been in line of late: the short way is not tried before the long one. Says nothing for sure.
     busy: AtomicBool,
+    /// The task in the background may be missing: whoever asks next sees to that.
+    unattended: AtomicBool,
     pub(crate) waits: Histogram,
     pub(crate) uses: Histogram,
     pub(crate) connects: Histogram,
@@ -36,6 +38,7 @@ impl<K, C, E> Shared<K, C, E> {
         Self {
             shelves: Mutex::new(Shelves::new(Limits::new(max), Clock::tokio().now())),
             busy: AtomicBool::new(false),
+            unattended: AtomicBool::new(false),
             waits: Histogram::new(),
             uses: Histogram::new(),
             connects: Histogram::new(),
@@ -67,6 +70,33 @@ impl<K, C, E> Shared<K, C, E> {
 
     pub(crate) fn close(&self) {
         self.with(Shelves::close);
+    }
+
+    /// Changes limits or hooks, and does what follows from that.
+    pub(crate) fn change<R>(&self, change: impl FnOnce(&mut Shelves<K, C, E>) -> R) -> R {
+        let (before, in_use) = self.with(|shelves, after| {
+            let before = change(shelves);
+            shelves.settle();
+            (before, shelves.follow(after))
+        });
+        if in_use {
+            self.leave_unattended();
+        }
+        before
+    }
+
+    pub(crate) fn leave_unattended(&self) {
+        self.unattended.store(true, Relaxed);
+    }
+
+    pub(crate) fn attend(&self) {
+        self.unattended.store(false, Relaxed);
+    }
+
+    /// There is no background in a model.
+    #[inline]
+    pub(crate) fn is_unattended(&self) -> bool {
+        cfg!(not(loom)) && self.unattended.load(Relaxed)
     }
 
     /// Closes a connection that counts as used, and gives its slot back.
@@ -215,7 +245,7 @@ where
         now: Instant,
         from: Option<&'static Location<'static>>,
     ) -> Option<Pooled<C>> {
-        if self.shared().is_busy() {
+        if self.shared().is_busy() || self.shared().is_unattended() {
             return None;
         }
         let entry = self.shared().shelves.lock().take(key, now, from)?;
@@ -275,22 +305,51 @@ where
         &self,
         unfit: InCheck<K, C, E>,
         why: Closing,
+        since: Instant,
+        from: Option<&'static Location<'static>>,
+        cx: &Context<'_>,
+    ) -> Asked<K, C, E> {
+        self.ask_for(unfit.empty(why), since, from, cx)
+    }
+
+    /// The same for one that was handed out already, and went stale before that.
+    pub(crate) fn exchange(&self, stale: Box<Entry<C>>, since: Instant, cx: &Context<'_>) -> Asked<K, C, E> {
+        let from = stale.place;
+        let slot = EmptySlot::of(self.shared().clone(), stale, Closing::Broken);
+        self.ask_for(slot, since, from, cx)
+    }
+
+    fn ask_for(
+        &self,
+        slot: EmptySlot<K, C, E>,
+        since: Instant,
         from: Option<&'static Location<'static>>,
         cx: &Context<'_>,
     ) -> Asked<K, C, E> {
         let now = self.config.clock.now();
         let mut waker = Some(cx.waker().clone());
-        let (shelf, slot) = unfit.empty(why);
+        let shelf = slot.shelf();
         let ((turn, start), after) = self.shared().step(|shelves, after| {
             slot.give_back(shelves, after);
             let turn = shelves.ask(shelf, now, from, true, &mut waker, after);
             let start = shelves.start_for(&turn, shelf, now, after);
             (turn, start)
         });
-        let asked = self.accept(shelf, turn, start, true, now);
+        let asked = self.accept(shelf, turn, start, true, since);
         after.happen();
         drop(waker);
         asked
+    }
+
+    /// For one whose time is up in the middle of the check of a connection from shelf `id`, which it still holds.
+    pub(crate) fn tired(&self, id: usize, since: Instant) -> Refusal<E> {
+        let waited = self.config.clock.now().saturating_duration_since(since);
+        let gave_up = self.shared().with(|shelves, _| {
+            shelves.counts.timeouts += 1;
+            shelves.gave_up(id)
+        });
+        self.shared().waits.record(waited);
+        Refusal::exhausted(waited, gave_up)
     }
 
     /// Puts what shelf `id` gave into the guard that gives it back.
@@ -300,7 +359,7 @@ where
         turn: Turn<C, E>,
         start: Option<Start>,
         awaited: bool,
-        now: Instant,
+        since: Instant,
     ) -> Asked<K, C, E> {
         let shared = self.shared();
         match turn {
@@ -311,7 +370,7 @@ where
                     shared.busy.store(true, Relaxed);
                 }
                 let begin = start.map(|start| Begin::new(shared, start));
-                Asked::Place(Place::new(shared.clone(), id, number, now, awaited), begin)
+                Asked::Place(Place::new(shared.clone(), id, number, since, awaited), begin)
             }
             Turn::Failed(cause, left) => Asked::Refused(Refusal::Failed(cause, left)),
             Turn::Full { waiting } => Asked::Refused(Refusal::of(Reason::PoolQueueFull { waiting })),

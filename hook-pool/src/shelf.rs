@@ -299,6 +299,15 @@ impl<C, E> Shelf<C, E> {
         true
     }
 
+    /// Has every connect that is under way look whether it is still wanted.
+    pub(crate) fn wake_dials<K>(&mut self, after: &mut Aftermath<K, C, E>) {
+        for dial in self.dials.numbers() {
+            if let Some(waker) = self.dials.get_mut(dial) {
+                after.wake(waker.take());
+            }
+        }
+    }
+
     /// A connect has succeeded: all is well, and one more may be under way; so every round doubles them.
     pub(crate) fn recover<K>(&mut self, after: &mut Aftermath<K, C, E>) {
         self.ramp = self.ramp.saturating_add(1);
@@ -329,7 +338,7 @@ impl<C, E> Shelf<C, E> {
             Some(trouble) if now < trouble.retry_at => (trouble.failures, trouble.retry_at),
             _ => {
                 let failures = before.as_ref().map_or(0, |trouble| trouble.failures) + 1;
-                (failures, now + delay(failures))
+                (failures, far(now, delay(failures)))
             }
         };
         self.trouble = Some(Trouble {
@@ -365,5 +374,16 @@ impl<C, E> Shelf<C, E> {
             }
         }
         removed
+    }
+}
+
+/// So long after `now`, or as late as the clock can tell.
+fn far(now: Instant, delay: Duration) -> Instant {
+    let mut delay = delay;
+    loop {
+        match now.checked_add(delay) {
+            Some(at) => return at,
+            None => delay /= 2,
+        }
     }
 }

@@ -44,7 +44,8 @@ pub struct PoolStats {
     pub too_many_keys: u64,
     /// Connections so far that were held for longer than the leak warning allows.
     pub leaks: u64,
-    /// How long those waited who had to, however it ended. Who was served at once is not in here.
+    /// How long those waited who had to, whether they were served, refused or timed out. Who was served at once is not in
+    /// here, nor who went away before.
     pub wait: HistogramSnapshot,
     /// How long connections were held. Where checkouts follow each other within two microseconds, one in sixteen
     /// is timed and counts for all.

@@ -195,13 +195,14 @@ async fn puddle_reset_closes_idle_connections_now_and_used_ones_at_return() {
     assert_eq!(dialler.open(), 1);
     let mut get = task::spawn(pool.get(&()));
     assert_pending!(get.poll());
-    // Begun with the old credentials.
+    // Begun with the old credentials: nobody waits for it any more.
     pool.handle().reset();
     drop(used);
     assert_eq!(dialler.open(), 0);
     sleep(ms(11)).await;
     let lease = assert_ready_ok!(get.poll());
-    assert_eq!((lease.id, pool.handle().stats().closed.reset), (4, 3));
+    assert_eq!((lease.id, pool.handle().stats().closed.reset), (3, 2));
+    assert_eq!((dialler.started(), dialler.open()), (4, 1));
     assert!(!pool.is_closed());
 }
 
@@ -308,4 +309,16 @@ fn whoever_waits_in_another_runtime_is_served_when_the_one_that_was_connecting_e
     drop(first);
     assert!(get.is_woken());
     assert_eq!(assert_ready_ok!(get.poll()).id, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_does_not_call_a_detached_connection_closed() {
+    let dialler = Dialler::default();
+    let pool = dialler.pool(2);
+    let one = pool.get(&()).await.unwrap();
+    let drain = pool.drain(ms(1_000));
+    let _kept = one.detach();
+    let report = drain.await;
+    assert_eq!(dialler.open(), 1);
+    assert_eq!(report.drained, 0, "{report:?}");
 }

@@ -106,16 +106,16 @@ macro_rules! age {
                 + 'static,
         {
             let check: crate::config::Check<$conn> = std::sync::Arc::new(check);
-            let _before = self.core.shared().with(|shelves, _| {
-                let before = shelves.hooks.check.replace(check);
-                shelves.settle();
-                before
-            });
+            let _before = self
+                .core
+                .shared()
+                .change(|shelves| shelves.hooks.check.replace(check));
             self
         }
 
         /// How long a connection has to have been idle to be checked before it is handed out. The default
-        /// is 1 second; with [`Duration::ZERO`](std::time::Duration::ZERO) each is. Shared by all clones.
+        /// is 1 second; with [`Duration::ZERO`](std::time::Duration::ZERO) each is that was idle at all; one that goes
+        /// from hand to hand, from whoever returns it to the next in line, was not. Shared by all clones.
         #[must_use]
         pub fn check_after(self, idle: std::time::Duration) -> Self {
             self.limit(|limits| limits.check_after = idle)
@@ -137,7 +137,8 @@ macro_rules! age {
         }
 
         /// Checks connections in the background whenever they were neither used nor checked for `interval`, so
-        /// that nothing on the way forgets them. By default nothing is. Needs [`check_with`](Self::check_with). It
+        /// that nothing on the way forgets them: half of those that are idle under a key at a time, the rest an eighth of
+        /// the interval later, and so on, so that something is left for who asks. By default nothing is. Needs [`check_with`](Self::check_with). It
         /// does not make a connection any younger for the idle timeout. Shared by all clones.
         ///
         /// # Panics
@@ -173,11 +174,9 @@ macro_rules! age {
                 "every checkout would be a leak: leak_warning must be above zero, not 0s"
             );
             let warn: crate::config::OnLeak = std::sync::Arc::new(warn);
-            let _before = self.core.shared().with(|shelves, _| {
+            let _before = self.core.shared().change(|shelves| {
                 shelves.limits.leak_after = Some(after);
-                let before = shelves.hooks.on_leak.replace(warn);
-                shelves.settle();
-                before
+                shelves.hooks.on_leak.replace(warn)
             });
             self
         }

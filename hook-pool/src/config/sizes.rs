@@ -20,9 +20,12 @@ macro_rules! sizes {
         /// as many as there may be per key.
         ///
         /// Where a key needs one more than that, the connection that has been idle for longest under any
-        /// other key is closed for it. If there is none, its callers wait, and whatever comes free anywhere goes
-        /// to whoever has waited longest; a key that has no connection at all gets one as soon as another
-        /// key's comes back, and is never starved by a key that is always busy. Shared by all clones.
+        /// other key is closed for it. If there is none, its callers wait, and what comes back goes to
+        /// the next in line for its own key, so that it is used again and not replaced; but a key that has no connection
+        /// at all gets one as soon as another key's comes back, if it has waited longer, and is never starved by a key
+        /// that is always busy. A key that has some waits for those, however busy another is. While an idle
+        /// connection is being closed for another it does not count any more, so for as long as dropping it takes
+        /// there may be one more. Shared by all clones.
         ///
         /// # Panics
         ///
@@ -99,10 +102,9 @@ macro_rules! sizes {
         }
 
         fn limit(self, change: impl FnOnce(&mut crate::config::Limits)) -> Self {
-            self.core.shared().with(|shelves, _| {
-                change(&mut shelves.limits);
-                shelves.settle();
-            });
+            self.core
+                .shared()
+                .change(|shelves| change(&mut shelves.limits));
             self
         }
     };

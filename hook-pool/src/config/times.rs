@@ -2,13 +2,13 @@
 
 macro_rules! times {
     ($conn:ty) => {
-        /// How long a caller may wait for a connection, whether one comes back or is opened. The default is 30
-        /// seconds.
+        /// How long a caller may wait for a connection, whether one comes back, is opened or is checked. The default
+        /// is 30 seconds.
         ///
         /// It counts from the first poll of the future, also where the place in line was taken before, by
         /// `Service::call`. After that it is refused with [`Reason::PoolTimeout`](hook_monitor::Reason::PoolTimeout). A
         /// connect that was begun for it goes on, for whoever comes next. With
-        /// [`Duration::ZERO`](std::time::Duration::ZERO) a caller is refused where it would have to wait;
+        /// [`Duration::ZERO`](std::time::Duration::ZERO) a caller is refused where it would have to wait, but for a check;
         /// [`Duration::MAX`](std::time::Duration::MAX) stands for no limit. Each clone may have its own.
         #[must_use]
         pub fn wait_timeout(mut self, timeout: std::time::Duration) -> Self {

@@ -25,11 +25,7 @@ impl<K, C, E> Shelves<K, C, E> {
             if let Some(prober) = &mut shelf.prober {
                 after.wake(prober.take());
             }
-            for dial in shelf.dials.numbers() {
-                if let Some(waker) = shelf.dials.get_mut(dial) {
-                    after.wake(waker.take());
-                }
-            }
+            shelf.wake_dials(after);
         }
         self.call_keeper(after);
         self.changed(after);
@@ -40,7 +36,7 @@ impl<K, C, E> Shelves<K, C, E> {
         self.closed
     }
 
-    /// What is idle goes now, what is in use when it comes back, what is under way when it is there.
+    /// What is idle goes now, and what is under way; what is in use when it comes back.
     pub(crate) fn reset(&mut self, after: &mut Aftermath<K, C, E>) {
         self.generation += 1;
         for id in self.shelves.numbers() {
@@ -49,6 +45,7 @@ impl<K, C, E> Shelves<K, C, E> {
                 self.revoke(id, Closing::Reset, after);
                 // Whatever was wrong may have been the credentials.
                 self.shelf(id).forget_trouble(after);
+                self.shelf(id).wake_dials(after);
                 self.freed(id, after);
             }
         }
@@ -75,12 +72,21 @@ impl<K, C, E> Shelves<K, C, E> {
             }
         }
         while self.total > self.limits.max_total && self.evict_one(None, Closing::Surplus, after) {}
+        self.follow(after);
+    }
+
+    /// Limits have changed: sees to it that what may be begun now is begun. Whether there is anybody it is for.
+    pub(crate) fn follow(&mut self, after: &mut Aftermath<K, C, E>) -> bool {
+        if self.closed || self.shelves.occupied() == 0 {
+            return false;
+        }
         for id in self.shelves.numbers() {
             if self.shelves.get(id).is_some() {
                 self.pass_on(id, after);
             }
         }
         self.call_keeper(after);
+        true
     }
 
     /// Takes back what was handed to those who have not come for it yet. They were first in line, and are again.

@@ -35,8 +35,10 @@ impl<K, C, E> Shelves<K, C, E> {
         let labelled = self.shelves.get_mut(id)?;
         let shelf = &mut labelled.shelf;
         let entry = shelf.idle.back()?;
-        // Below the minimum there is somebody to be called for more.
-        let short = shelf.idle.len() <= self.limits.min_idle;
+        // Below the minimum there is somebody to be called for more, if there may be more.
+        let short = shelf.idle.len() <= self.limits.min_idle
+            && shelf.size() < self.limits.max
+            && self.total < self.limits.max_total;
         if !entry.is_fresh(now) || short {
             return None;
         }
@@ -162,6 +164,7 @@ impl<K, C, E> Shelves<K, C, E> {
 
     /// Lays a connection onto its shelf.
     pub(super) fn lay(&mut self, mut entry: Box<Entry<C>>) {
+        entry.rested = true;
         entry.fresh_until = fresh_until(entry.good_at.min(entry.idle_since), self.fresh_for, &entry);
         self.shelf(entry.shelf).rest(entry);
     }
@@ -230,13 +233,13 @@ impl<K, C, E> Shelves<K, C, E> {
             self.held.remove(watched);
         }
         self.total -= 1;
+        let latest = self.latest;
         let shelf = self.shelf(id);
         shelf.used -= 1;
-        let stranded = shelf.is_stranded() && shelf.prober.is_some();
-        if let (true, Some(trouble)) = (stranded, &shelf.trouble) {
+        if let Some((cause, left)) = shelf.refuses(latest) {
             // What they hoped for is gone.
-            let cause = trouble.cause.clone();
-            self.fail_all(id, &cause, Duration::ZERO, after);
+            self.fail_all(id, &cause, left, after);
+            after.discard_cause(Some(cause));
         }
         self.freed(id, after);
     }

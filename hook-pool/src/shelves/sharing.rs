@@ -56,7 +56,7 @@ impl<K, C, E> Shelves<K, C, E> {
     }
 
     /// The shelf whose first in line has waited longest, of those that only lack room in all.
-    fn hungriest(&self) -> Option<usize> {
+    pub(super) fn hungriest(&self) -> Option<usize> {
         let hungry = self
             .shelves
             .slots()

@@ -34,6 +34,22 @@ impl<K, C, E> Shelves<K, C, E> {
             return None;
         }
         self.latest = self.latest.max(now);
+        // First, with nothing in hand yet: `Hash` of a key may panic.
+        for id in self.shelves.numbers() {
+            if self.shelves.get(id).is_none() {
+                continue;
+            }
+            self.close_expired(id, now, after);
+            if self.shelf(id).is_bare() && self.back_off_over(id, now) && self.limits.min_idle == 0 {
+                self.take_down(id, after);
+            }
+        }
+        if self.shelves.occupied() == 0 {
+            // Whoever comes next calls another.
+            self.keeper.runs = false;
+            return None;
+        }
+        self.relieve(after);
         let mut chores = Chores {
             starts: Vec::new(),
             checks: Vec::new(),
@@ -44,26 +60,25 @@ impl<K, C, E> Shelves<K, C, E> {
             if self.shelves.get(id).is_none() {
                 continue;
             }
-            self.close_expired(id, now, after);
             self.replace_retiring(id, now, &mut chores.next);
             self.check_idle(id, now, &mut chores);
-            chores.starts.extend(self.start(id, now, after));
-            self.note_due(id, now, &mut chores.next);
-            if self.shelf(id).is_bare() && self.back_off_over(id, now) && self.limits.min_idle == 0 {
-                self.take_down(id, after);
+            // Who waits for room is found once for all of them, below: each look goes through all keys.
+            if !self.starved || self.shelf(id).back_off(now).is_some() {
+                chores.starts.extend(self.start(id, now, after));
             }
+            self.note_due(id, now, &mut chores.next);
         }
-        self.relieve(after);
-        if self.shelves.occupied() == 0 {
-            // Whoever comes next calls another.
-            self.keeper.runs = false;
-            return None;
+        if self.starved {
+            match self.hungriest() {
+                Some(id) => chores.starts.extend(self.start(id, now, after)),
+                None => self.relieve(after),
+            }
         }
         Some(chores)
     }
 
-    pub(super) fn needs_keeper(&self) -> bool {
-        !self.keeper.runs && (self.limits.min_idle > 0 || self.period().is_some())
+    pub(crate) fn needs_keeper(&self) -> bool {
+        !self.closed && !self.keeper.runs && (self.limits.min_idle > 0 || self.period().is_some())
     }
 
     pub(crate) fn call_keeper(&mut self, after: &mut Aftermath<K, C, E>) {
@@ -151,11 +166,14 @@ impl<K, C, E> Shelves<K, C, E> {
         };
         let shelf = self.shelf(id);
         let quiet = |entry: &Entry<C>| now.saturating_duration_since(entry.good_at) >= interval;
-        shelf.used += shelf.remove_idle(0, quiet, |entry| chores.checks.push(entry));
+        // The rest stays for those who ask, and is checked at one of the next looks.
+        let stays = shelf.idle.len() / 2;
+        shelf.used += shelf.remove_idle(stays, quiet, |entry| chores.checks.push(entry));
         if let Some(first) = shelf
             .idle
             .iter()
             .filter_map(|entry| entry.good_at.checked_add(interval))
+            .filter(|at| *at > now)
             .min()
         {
             sooner(&mut chores.next, first);

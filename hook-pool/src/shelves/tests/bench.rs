@@ -202,6 +202,7 @@ pub(super) fn entry(now: Instant, generation: u64) -> Entry<u8> {
         born: now,
         retire_at: None,
         broken: false,
+        rested: false,
         uses: 0,
         idle_since: now,
         good_at: now,

@@ -1,0 +1,63 @@
+//! How long a caller waits, whatever for.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+use tokio::time::{Instant as TokioInstant, Sleep, sleep_until};
+
+/// Since when somebody has been waiting, and until when it does.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    since: Instant,
+    /// By tokio's clock, whichever the pool's is; `None` until that is needed.
+    until: Option<TokioInstant>,
+}
+
+impl Patience {
+    pub(crate) const fn begun(since: Instant) -> Self {
+        Self { since, until: None }
+    }
+
+    /// Fixes the end, unless it is fixed; there is none if the clock cannot reach that far.
+    pub(crate) fn limit(&mut self, timeout: Duration) -> Option<TokioInstant> {
+        if self.until.is_none() && !timeout.is_zero() && timeout != Duration::MAX {
+            self.until = TokioInstant::now().checked_add(timeout);
+        }
+        self.until
+    }
+
+    pub(crate) const fn since(&self) -> Instant {
+        self.since
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.until.is_some_and(|until| until <= TokioInstant::now())
+    }
+}
+
+/// Ready when `timeout` has passed since this was first asked; never, without a timer, if the clock cannot reach
+/// that far.
+pub(crate) fn poll_deadline(
+    mut deadline: Pin<&mut Option<Sleep>>,
+    patience: &mut Patience,
+    timeout: Duration,
+    cx: &mut Context<'_>,
+) -> Poll<()> {
+    // The timer would take a tick for it.
+    if timeout.is_zero() {
+        return Poll::Ready(());
+    }
+    if timeout == Duration::MAX {
+        return Poll::Pending;
+    }
+    if deadline.is_none() {
+        deadline.set(patience.limit(timeout).map(sleep_until));
+    }
+    match deadline.as_pin_mut() {
+        Some(sleep) => sleep.poll(cx),
+        None => Poll::Pending,
+    }
+}
