@@ -143,7 +143,7 @@ fn every_mistake_is_found_with_what_was_expected() {
         ),
         (
             one("PreTolUse", None, none.clone()),
-            "warning",
+            "error",
             "hooks.PreTolUse",
             "is not an event",
             "`PreToolUse`?",
