@@ -33,10 +33,13 @@ enum Command {
     Run(RunArgs),
     Serve(serve::ServeArgs),
     List(ListArgs),
+    /// Shows how often hooks ran, how they ended and how long they took
     Stats(admin::LookArgs),
+    /// Shows whether hooks, circuits and pools are well, and why not
     Health(admin::LookArgs),
     Breakers(admin::BreakersArgs),
     Cache(admin::CacheArgs),
+    /// Gives back dead cache entries, and says what would make hooks faster
     Optimize(admin::LookArgs),
     Trace(admin::TraceArgs),
     Install(install::InstallArgs),
@@ -105,16 +108,23 @@ struct ListArgs {
     output: ListOutput,
 }
 
+// Global, so that they may stand behind `cache stats` as well as behind `cache`.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct SourceArgs {
     /// The project, whose .claude/settings.json and .claude/settings.local.json are read
-    #[arg(long, value_name = "DIR", env = "CLAUDE_PROJECT_DIR", default_value = ".")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "CLAUDE_PROJECT_DIR",
+        default_value = "."
+    )]
     pub(crate) project: PathBuf,
     /// Another settings file to read hooks from; may be given several times
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE")]
     pub(crate) settings: Vec<PathBuf>,
     /// A directory of hooks that are found by file name, such as pre_tool__guard.py
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, global = true, value_name = "DIR")]
     pub(crate) hooks_dir: Option<PathBuf>,
 }
 

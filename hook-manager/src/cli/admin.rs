@@ -31,7 +31,7 @@ pub(super) struct LookArgs {
     #[command(flatten)]
     sources: SourceArgs,
     /// What to print
-    #[arg(long, value_enum, default_value = "table")]
+    #[arg(long, global = true, value_enum, default_value = "table")]
     output: ListOutput,
 }
 

@@ -117,6 +117,23 @@ fn circuits_are_opened_closed_and_reset_by_hand() {
 }
 
 #[test]
+fn the_project_may_be_named_before_an_action_or_after_it() {
+    let project = project();
+    let dir = project.path().to_str().expect("a plain path");
+    for action in [&["cache", "stats"], &["cache", "clear"], &["breakers", "reset"]] {
+        let [command, action] = action;
+        let before = Project::empty().command(&[command, "--project", dir, action, "--output", "json"], "");
+        let after = Project::empty().command(&[command, action, "--project", dir, "--output", "json"], "");
+        assert_eq!(
+            (before.code, &before.stdout),
+            (after.code, &after.stdout),
+            "{after:?}"
+        );
+        assert_ne!(after.code, 64, "{after:?}");
+    }
+}
+
+#[test]
 fn shells_are_told_how_to_complete_every_command() {
     for shell in ["bash", "zsh", "fish"] {
         let ran = Project::empty().command(&["completions", shell], "");
