@@ -1,14 +1,19 @@
-//! The manager: what a hook costs that is started for each event, and what the same script costs as a worker.
+//! The manager: what it adds to a hook that is started for each event, and what the same script costs as a worker.
 
 use std::{
     fs,
     path::{Path, PathBuf},
+    process::Stdio,
     time::{Duration, Instant},
 };
 
 use benches::{Mode, claims::Suite};
 use hook_manager::{Hook, HookEvent, HookManager, HookRequest};
-use tokio::runtime::{Builder, Runtime};
+use tokio::{
+    io::AsyncWriteExt,
+    process::Command,
+    runtime::{Builder, Runtime},
+};
 
 /// As the README has it: a worker, and a plain command to whoever knows of no workers.
 const SCRIPT: &str = r#"
@@ -68,6 +73,32 @@ fn script() -> PathBuf {
     file
 }
 
+/// What a hook does that only looks at its event: in a shell, as most of them are.
+const LOOK: [&str; 2] = ["-c", "cat >/dev/null; echo '{\"systemMessage\": \"Bash\"}'"];
+
+/// The same program started by hand: the event on its standard input, both its outputs read, its end waited for.
+fn by_hand(runtime: &Runtime, n: u64) -> Duration {
+    let began = Instant::now();
+    for _ in 0..n {
+        let output = runtime.block_on(async {
+            let mut child = Command::new("sh")
+                .args(LOOK)
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
+                .kill_on_drop(true)
+                .spawn()?;
+            let mut stdin = child.stdin.take().expect("it is piped");
+            stdin.write_all(EVENT).await?;
+            drop(stdin);
+            child.wait_with_output().await
+        });
+        let output = output.expect("a shell");
+        assert!(output.status.success() && output.stdout.len() > 20, "{output:?}");
+    }
+    began.elapsed()
+}
+
 fn main() {
     let mode = Mode::asked();
     let script = script();
@@ -88,6 +119,12 @@ fn main() {
     criterion.final_summary();
 
     let mut suite = Suite::named("manager");
+    let cold = Asked::of(Hook::program("cold", HookEvent::PreToolUse, "sh", LOOK));
+    let plain = Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    suite.ratio("manager.cold", |n| cold.ask_times(n), |n| by_hand(&plain, n));
     suite.ratio(
         "manager.worker",
         |n| worker.ask_times(n),
