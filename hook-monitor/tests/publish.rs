@@ -468,7 +468,8 @@ fn a_histogram_that_is_not_scraped_does_not_pile_up_samples() {
     };
     held(&exporter);
     let kept: i64 = (0..50).map(|_| held(&exporter)).sum();
-    assert!(kept < 16_000, "{kept} bytes were kept of 50,000 samples");
+    // 800,000 if they piled up. What the recorder frees, it frees some time later, so that a few blocks are always about.
+    assert!(kept < 200_000, "{kept} bytes were kept of 50,000 samples");
 }
 
 #[test]
