@@ -130,8 +130,7 @@ fn main() {
             let answered = client.stdout(Stdio::null()).status().expect("the command");
             assert!(answered.success(), "{answered}");
         }
-        // What the last event has left to be given back.
-        // An idle daemon is one that has been let alone.
+        // An idle daemon is one that has been let alone: what the last event has left is given back meanwhile.
         #[expect(
             clippy::disallowed_methods,
             reason = "a bench of another process, in real time"

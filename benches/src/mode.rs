@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use criterion::Criterion;
 
-/// How thoroughly is measured: `HOOK_BENCH=quick` (everything in under five minutes), in full, or, after `-- --test`, not
+/// How thoroughly is measured: `HOOK_BENCH=quick` (everything in seven or eight minutes, on two cores), in full, or, after `-- --test`, not
 /// at all: everything runs once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
