@@ -9,7 +9,7 @@ use std::{
 
 use hook_breaker::{CircuitBreaker, Snapshot};
 use hook_cache::CacheStats;
-use hook_monitor::{Gather, Monitor, MonitorSnapshot, Source, Status};
+use hook_monitor::{Gather, HistogramSnapshot, Monitor, MonitorSnapshot, Source, Status};
 use hook_pool::PoolStats;
 
 use crate::{
@@ -78,6 +78,8 @@ pub struct HookFigures {
     pub total: Totals,
     /// Its calls since this manager was made, in full; `None` without monitoring.
     pub calls: Option<MonitorSnapshot>,
+    /// How long its runs took, those included that a saved state tells of; `None` without monitoring.
+    pub latency: Option<HistogramSnapshot>,
 }
 
 /// One hook's circuit.
@@ -232,18 +234,27 @@ impl HookManager {
         advice::optimize(self)
     }
 
-    /// The layers of every hook in a registry of their own, for whatever reads such registries: metrics, health, a
-    /// watch for anomalies. Each bears its event's and its hook's name, such as `PreToolUse/guard`.
+    /// The layers of every hook in a registry of their own, for whatever reads such registries: metrics, health. Each
+    /// bears its event's and its hook's name, such as `PreToolUse/guard`. The watch over [anomalies](Self::anomalies) is
+    /// there too, 64 hooks at a time, as `anomalies`, `anomalies#2` and so on.
     pub fn monitor(&self) -> Monitor {
         let hooks = self.0.entries.len();
-        let monitor = Monitor::new().limit_per_layer(hooks);
+        let monitor = Monitor::new().limit_per_layer(hooks.max(1));
         for (entry, own) in self.runnable() {
-            let name: Arc<str> = format!("{}/{}", entry.event(), entry.name()).into();
+            let name: Arc<str> = entry.full_name().into();
             for source in own.sources() {
                 let (name, source) = (Arc::clone(&name), source);
                 // One that is refused, for a name that is too long say, counts as such in the registry.
                 let _ = monitor.register(Named { name, source });
             }
+        }
+        for (number, watch) in self.0.watches().iter().enumerate() {
+            let name = match number {
+                0 => watch.name().into(),
+                _ => format!("{}#{}", watch.name(), number + 1).into(),
+            };
+            let source = Arc::new(watch.clone());
+            let _ = monitor.register(Named { name, source });
         }
         monitor
     }
@@ -292,6 +303,7 @@ fn figures(entry: &Entry, own: &Own) -> HookFigures {
         reliability: own.estimate.reliability(),
         total: own.totals(),
         calls: own.monitor.as_ref().map(hook_monitor::MonitorHandle::snapshot),
+        latency: own.watched.as_ref().map(|runs| runs.all()),
     }
 }
 

@@ -5,17 +5,16 @@ use std::{
     collections::{BTreeMap, HashMap},
     fs, io,
     path::{Path, PathBuf},
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError, Weak,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, atomic::Ordering::Relaxed},
     time::{Duration, SystemTime},
 };
 
 use hook_breaker::SavedCircuit;
+use hook_monitor::HistogramSnapshot;
 use sha2::{Digest, Sha256};
 
 use crate::{
+    background::Background,
     config::Config,
     estimate,
     hook::{HookSpec, Origin},
@@ -33,7 +32,7 @@ mod file;
 mod folder;
 mod log;
 
-use file::{File, MINUTE, Saved, parse};
+use file::{File, Latency, MINUTE, Saved, parse};
 use folder::Folder;
 
 /// What a manager keeps in its folder.
@@ -43,8 +42,8 @@ pub(crate) struct Store {
     /// Lines for the log, and what went wrong; held for moments.
     log: Mutex<log::Log>,
     last_error: Mutex<Option<String>>,
-    /// Whether a task saves every now and then.
-    kept: AtomicBool,
+    /// The task that saves every now and then.
+    saving: Background,
 }
 
 struct Writer {
@@ -59,6 +58,7 @@ struct Written {
     live: Totals,
     runs: u64,
     circuit: Option<serde_json::Value>,
+    latency: Option<HistogramSnapshot>,
 }
 
 impl Store {
@@ -109,6 +109,7 @@ impl Store {
                         live: Totals::default(),
                         runs: own.estimate.runs(),
                         circuit: own.breaker.as_ref().map(|breaker| comparable(&breaker.save())),
+                        latency: None,
                     };
                     written.insert(key, now);
                 }
@@ -119,7 +120,7 @@ impl Store {
             writer: Mutex::new(Writer { folder, written }),
             log: Mutex::new(log::Log::new(config.performance_log)),
             last_error: Mutex::default(),
-            kept: AtomicBool::new(false),
+            saving: Background::default(),
         }
     }
 }
@@ -154,6 +155,7 @@ impl Writer {
                 identity,
                 totals: Totals::default(),
                 estimate: own.estimate.save(),
+                latency: Latency::default(),
                 circuit: circuit.clone(),
                 told: false,
                 minutes: BTreeMap::new(),
@@ -168,6 +170,10 @@ impl Writer {
                     runs: others + (runs - before.runs),
                     ..own.estimate.save()
                 };
+            }
+            let latency = own.watched.as_ref().map(|runs| runs.live());
+            if let Some(latency) = &latency {
+                saved.latency.add(latency, before.latency.as_ref());
             }
             let changed = now_circuit != before.circuit;
             if changed {
@@ -189,6 +195,7 @@ impl Writer {
                     live,
                     runs,
                     circuit: now_circuit,
+                    latency,
                 },
             );
         }
@@ -206,6 +213,9 @@ fn restore(own: &Own, saved: &Saved) {
     // A manager has just been made: nobody has set it before.
     let _ = own.past.set(saved.totals);
     own.estimate.restore(&saved.estimate);
+    if let Some(runs) = &own.watched {
+        runs.restore(saved.latency.read());
+    }
     if let (Some(breaker), Some(circuit)) = (&own.breaker, &saved.circuit) {
         breaker.restore(circuit);
         if saved.told {
@@ -220,7 +230,7 @@ fn runnable(entries: &[Entry]) -> impl Iterator<Item = (&Entry, &Own)> {
 }
 
 fn key(entry: &Entry) -> String {
-    format!("{}/{}", entry.event(), entry.name())
+    entry.full_name()
 }
 
 /// A digest of what the hook is and of how it is cached.
@@ -300,15 +310,9 @@ fn save(inner: &Inner) -> io::Result<()> {
 /// Begins to save every now and then, with the first event that is run.
 pub(crate) fn keep(manager: &HookManager) {
     let Some(store) = &manager.0.store else { return };
-    if store.kept.load(Relaxed) || store.kept.swap(true, Relaxed) {
-        return;
-    }
-    let Ok(runtime) = tokio::runtime::Handle::try_current() else {
-        store.kept.store(false, Relaxed);
-        return;
-    };
-    let (manager, period) = (Arc::downgrade(&manager.0), manager.0.config.save_every);
-    runtime.spawn(save_every(manager, period));
+    store
+        .saving
+        .begin(|| save_every(Arc::downgrade(&manager.0), manager.0.config.save_every));
 }
 
 async fn save_every(manager: Weak<Inner>, period: Duration) {

@@ -24,6 +24,7 @@ use super::{
     stamp::{Files, Stamp},
 };
 use crate::{
+    anomalies::Runs,
     config::Config,
     error::{HookError, ending, judge},
     estimate::Estimate,
@@ -54,6 +55,8 @@ pub(crate) struct Own {
     /// The connections, or the worker processes, of a hook that has any.
     pub(crate) pool: Option<PoolHandle>,
     pub(crate) estimate: Arc<Estimate>,
+    /// With monitoring: its runs, as the detector wants them.
+    pub(crate) watched: Option<Arc<Runs>>,
     /// Which break of the circuit the user was told of: its generation, and one.
     pub(crate) told: AtomicU64,
     /// How often the hook was really run.
@@ -114,10 +117,11 @@ where
     let name: Arc<str> = Arc::clone(&spec.name);
     let estimate = Arc::new(Estimate::new(estimate_by_name(&name)));
     let runs = Arc::new(AtomicU64::new(0));
-    let (learned, counted) = (Arc::clone(&estimate), Arc::clone(&runs));
+    let watched = config.monitoring.then(|| Arc::new(Runs::default()));
+    let (learned, counted, recorded) = (Arc::clone(&estimate), Arc::clone(&runs), watched.clone());
     let hook = service_fn(move |req: HookRequest| {
         let called = hook.clone().oneshot(req.clone());
-        let (learned, counted) = (Arc::clone(&learned), Arc::clone(&counted));
+        let (learned, counted, recorded) = (Arc::clone(&learned), Arc::clone(&counted), recorded.clone());
         async move {
             let result = called.await;
             let at = Instant::now();
@@ -127,8 +131,12 @@ where
             // What was cut off, or never ran, says nothing about how long the hook takes.
             let outcome = judge(result.as_ref(), ran.unwrap_or_default());
             if let (Some(ran), true) = (ran, outcome != Outcome::Ignored) {
-                if let Some(anomaly) = learned.learn(ran, outcome == Outcome::Success) {
-                    req.trace().note_anomaly(anomaly);
+                let success = outcome == Outcome::Success;
+                if let Some(runs) = recorded {
+                    runs.record(ran, success);
+                }
+                if let Some(outlier) = learned.learn(ran, success) {
+                    req.trace().note_outlier(outlier);
                 }
             }
             result
@@ -172,6 +180,7 @@ where
         breaker: breaker.as_ref().map(CircuitBreakerLayer::handle),
         pool,
         estimate,
+        watched,
         told: AtomicU64::new(0),
         ran: runs,
         past: OnceLock::new(),

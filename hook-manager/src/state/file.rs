@@ -7,6 +7,7 @@ use std::{
 };
 
 use hook_breaker::SavedCircuit;
+use hook_monitor::{Histogram, HistogramSnapshot};
 use serde::{Deserialize, Serialize};
 
 use super::{answers, key, millis};
@@ -57,6 +58,9 @@ pub(super) struct Saved {
     pub(super) identity: String,
     pub(super) totals: Totals,
     pub(super) estimate: estimate::Saved,
+    /// How long its runs took: so many up to so many nanoseconds.
+    #[serde(default)]
+    pub(super) latency: Latency,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) circuit: Option<SavedCircuit>,
     /// Whether the user was told that the circuit is open.
@@ -67,6 +71,36 @@ pub(super) struct Saved {
     pub(super) minutes: BTreeMap<u64, u32>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) answers: Vec<answers::Saved>,
+}
+
+/// A histogram, by the upper edges of its buckets.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(super) struct Latency(BTreeMap<u64, u64>);
+
+impl Latency {
+    /// Adds what came on top of `before`.
+    pub(super) fn add(&mut self, now: &HistogramSnapshot, before: Option<&HistogramSnapshot>) {
+        let fresh = match before {
+            Some(before) => now.since(before),
+            None => now.clone(),
+        };
+        for (edge, runs) in fresh.buckets() {
+            let edge = u64::try_from(edge.as_nanos()).unwrap_or(u64::MAX);
+            let all = self.0.entry(edge).or_default();
+            *all = all.saturating_add(runs);
+        }
+    }
+
+    /// As a histogram, in which every run took as long as the longest of its bucket.
+    pub(super) fn read(&self) -> HistogramSnapshot {
+        let histogram = Histogram::new();
+        for (edge, runs) in &self.0 {
+            let runs = u32::try_from(*runs).unwrap_or(u32::MAX);
+            histogram.record_n(Duration::from_nanos(*edge), runs);
+        }
+        histogram.snapshot()
+    }
 }
 
 impl File {

@@ -1,5 +1,6 @@
 //! The manager with in-process hooks, in virtual time.
 
+mod anomalies;
 mod answers;
 mod building;
 mod execution;
