@@ -12,7 +12,7 @@ use std::{
 use hook_manager::{
     Anomaly, CacheRule, Hook, HookEvent, HookManager, HookOutput,
     layers::{
-        Status,
+        HistogramSnapshot, Status,
         anomaly::{Change, Direction, EndedBy, Severity, Signal},
     },
 };
@@ -244,7 +244,10 @@ async fn answers_from_the_cache_say_nothing_about_what_is_usual() {
     sleep(Duration::from_secs(2)).await;
     assert!(manager.anomalies().log.is_empty(), "{:?}", manager.anomalies());
     assert_eq!(
-        manager.metrics().hooks[0].latency.as_ref().map(|all| all.count()),
+        manager.metrics().hooks[0]
+            .latency
+            .as_ref()
+            .map(HistogramSnapshot::count),
         Some(301)
     );
 }
