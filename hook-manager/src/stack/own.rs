@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use hook_breaker::{CircuitBreaker, CircuitBreakerLayer};
+use hook_breaker::{CircuitBreaker, CircuitBreakerLayer, DroppedCall};
 use hook_cache::{CacheHandle, CacheLayer};
 use hook_monitor::{MonitorHandle, MonitorLayer, OnReject, Outcome, Rejected, Source};
 use hook_pool::PoolHandle;
@@ -147,11 +147,12 @@ where
         .monitoring
         .then(|| MonitorLayer::new(Arc::clone(&name)).endings_with(ending));
     let cache = spec.cache.as_ref().filter(|_| config.cache).map(|rule| {
-        let (key, files) = (
-            rule.key.clone(),
-            Files::of(&spec.handler, rule, config.project.as_deref()),
-        );
+        let key = rule.key.clone();
+        let files = Arc::new(Files::of(&spec.handler, rule, config.project.as_deref()));
+        let after = Arc::clone(&files);
         CacheLayer::keyed_by(move |req: &HookRequest| key_of(&key, &files, req))
+            // Nobody knows which contents the hook has seen, where they changed meanwhile.
+            .store_if_key(move |key: &Key, _: &Answer| after.stamp(key.place()) == Some(key.files))
             .name(Arc::clone(&name))
             .ttl(ttl(&name, rule, config))
             .capacity(config.cache_capacity)
@@ -170,6 +171,8 @@ where
             .consecutive_failures(config.breaker_threshold)
             .open_for(config.breaker_open_for)
             .classify_with(judge)
+            // An attempt ends by its own timeout, inside. Who drops it is the event's caller.
+            .dropped_call(DroppedCall::Neutral)
             .on_reject(RefuseAsHookError)
     });
     let own = |service| Own {
@@ -222,10 +225,27 @@ fn again(result: Result<&Answer, &HookError>, _attempt: &Attempt) -> Verdict {
 }
 
 /// What an answer is good for: the input, and the contents of the files it depends on.
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Clone)]
 pub(crate) struct Key {
     input: Input,
     files: Stamp,
+    /// Where relative files are looked for, if there are any and the input does not say. The stamp knows it already.
+    place: Option<Box<str>>,
+}
+
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        self.files == other.files && self.input == other.input
+    }
+}
+
+impl Eq for Key {}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.input.hash(state);
+        self.files.hash(state);
+    }
 }
 
 /// The whole input as it was sent, or the fields that the hook's owner says matter.
@@ -260,7 +280,19 @@ impl Key {
             SavedInput::Whole(req) => Input::Whole(Whole(req)),
             SavedInput::Fields(fields) => Input::Fields(fields.into_bytes().into()),
         };
-        Self { input, files }
+        Self {
+            input,
+            files,
+            place: None,
+        }
+    }
+
+    /// The session's directory, as far as files are looked for there.
+    fn place(&self) -> Option<&str> {
+        match &self.input {
+            Input::Whole(Whole(req)) => req.field(CWD),
+            Input::Fields(_) => self.place.as_deref(),
+        }
     }
 
     pub(crate) fn files(&self) -> Stamp {
@@ -290,8 +322,11 @@ pub(crate) enum SavedInput {
     Fields(String),
 }
 
+/// Where a session is, in its events.
+const CWD: &str = "/cwd";
+
 fn key_of(rule: &CacheKey, files: &Files, req: &HookRequest) -> Option<Key> {
-    let files = files.stamp(req)?;
+    let (has_relative, files) = (files.has_relative(), files.stamp(req.field(CWD))?);
     let input = match rule {
         CacheKey::WholeInput => Input::Whole(Whole(req.clone())),
         CacheKey::Fields(pointers) => {
@@ -300,7 +335,13 @@ fn key_of(rule: &CacheKey, files: &Files, req: &HookRequest) -> Option<Key> {
             Input::Fields(serde_json::to_vec(&fields).ok()?.into())
         }
     };
-    Some(Key { input, files })
+    let by_fields = matches!(input, Input::Fields(_));
+    let place = req.field(CWD).filter(|_| has_relative && by_fields);
+    Some(Key {
+        input,
+        files,
+        place: place.map(Box::from),
+    })
 }
 
 /// A refusal in the manager's own words.

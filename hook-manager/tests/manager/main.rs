@@ -5,6 +5,7 @@ mod answers;
 mod building;
 mod execution;
 mod failing;
+mod hostile;
 mod isolation;
 mod manage;
 mod merging;
