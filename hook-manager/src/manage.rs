@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -30,7 +30,7 @@ pub use totals::Totals;
 pub struct Metrics {
     /// All hooks together, those runs included that a saved state tells of.
     pub total: Totals,
-    /// Events, by their names, since this manager was made; those without hooks are not counted.
+    /// Events, by their names, those included that a saved state tells of; those without hooks are not counted.
     pub events: Vec<(HookEvent, EventFigures)>,
     /// Each hook, in declared order.
     pub hooks: Vec<HookFigures>,
@@ -316,7 +316,33 @@ const EVENTS: usize = 256;
 
 /// What happened, by the names of events.
 #[derive(Debug, Default)]
-pub(crate) struct Tallies(Mutex<HashMap<HookEvent, EventFigures>>);
+pub(crate) struct Tallies {
+    live: Mutex<HashMap<HookEvent, EventFigures>>,
+    /// What a saved state tells of.
+    past: OnceLock<HashMap<HookEvent, EventFigures>>,
+}
+
+impl EventFigures {
+    /// What came on top of `before`.
+    pub(crate) fn since(self, before: Self) -> Self {
+        self.both(before, u64::saturating_sub, Duration::saturating_sub)
+    }
+
+    fn and(self, other: Self) -> Self {
+        self.both(other, u64::saturating_add, Duration::saturating_add)
+    }
+
+    fn both(self, other: Self, with: fn(u64, u64) -> u64, time: fn(Duration, Duration) -> Duration) -> Self {
+        Self {
+            count: with(self.count, other.count),
+            results: with(self.results, other.results),
+            failures: with(self.failures, other.failures),
+            skipped: with(self.skipped, other.skipped),
+            blocked: with(self.blocked, other.blocked),
+            time: time(self.time, other.time),
+        }
+    }
+}
 
 impl Tallies {
     pub(crate) fn add(&self, report: &EventReport) {
@@ -329,7 +355,7 @@ impl Tallies {
             .iter()
             .filter(|result| matches!(result.ended, crate::Ended::Skipped(_)))
             .count() as u64;
-        let mut events = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut events = self.live.lock().unwrap_or_else(PoisonError::into_inner);
         if !events.contains_key(&report.event) && events.len() < EVENTS {
             events.insert(report.event.clone(), EventFigures::default());
         }
@@ -344,12 +370,24 @@ impl Tallies {
         figures.time += report.took;
     }
 
+    /// Since this manager was made.
+    pub(crate) fn live(&self) -> HashMap<HookEvent, EventFigures> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Goes on from what a saved state tells of.
+    pub(crate) fn restore(&self, past: impl Iterator<Item = (HookEvent, EventFigures)>) {
+        // A manager has just been made: nobody has set it before.
+        let _ = self.past.set(past.take(EVENTS).collect());
+    }
+
     fn read(&self) -> Vec<(HookEvent, EventFigures)> {
-        let events = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut events: Vec<_> = events
-            .iter()
-            .map(|(event, figures)| (event.clone(), *figures))
-            .collect();
+        let mut events = self.live();
+        for (event, past) in self.past.get().into_iter().flatten() {
+            let all = events.entry(event.clone()).or_default();
+            *all = all.and(*past);
+        }
+        let mut events: Vec<_> = events.into_iter().collect();
         events.sort_by(|one, other| one.0.cmp(&other.0));
         events
     }

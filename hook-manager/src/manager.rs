@@ -140,10 +140,11 @@ impl HookManager {
             )
             .into()
         });
+        let tallies = Tallies::default();
         let store = config
             .state_dir
             .as_deref()
-            .map(|dir| Store::open(dir, &entries, &runaway, &config, &mut problems));
+            .map(|dir| Store::open(dir, &entries, &runaway, &tallies, &config, &mut problems));
         Ok(Self(Arc::new(Inner {
             watch: config.monitoring.then(Watch::default),
             project: config.project.as_deref().map(Arc::from),
@@ -157,7 +158,7 @@ impl HookManager {
             too_deep,
             flights: Flights::default(),
             off: watch::Sender::new(false),
-            tallies: Tallies::default(),
+            tallies,
             store,
         })))
     }

@@ -43,7 +43,7 @@ pub(super) fn of(manager: &HookManager) -> Health {
     ];
     checks.push(anomalies(manager));
     checks.push(match manager.state_error() {
-        Some(err) => degraded("state", format!("not saved: {err}")),
+        Some(what) => degraded("state", what),
         None => healthy("state"),
     });
     let worst = |one: Status, other: Status| if rank(other) > rank(one) { other } else { one };

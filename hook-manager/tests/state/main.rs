@@ -1,5 +1,7 @@
 //! What outlives a manager, and what does not stop one.
 
+mod hostile;
+
 use std::{
     fs, io,
     os::unix::fs::PermissionsExt,
@@ -80,6 +82,11 @@ async fn figures_estimates_and_an_open_circuit_outlive_the_manager() {
         (6, 4, 3, 1)
     );
     assert_eq!(runs.load(SeqCst), 4);
+    let events = second.metrics().events;
+    let [(event, figures)] = &events[..] else {
+        panic!("{events:?}");
+    };
+    assert_eq!((event, figures.count, figures.failures), (&EVENT, 6, 5));
 }
 
 #[tokio::test(start_paused = true)]
