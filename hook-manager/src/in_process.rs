@@ -89,10 +89,7 @@ impl<T> Contained<T> {
 impl<T> Drop for Contained<T> {
     fn drop(&mut self) {
         let inner = self.0.take();
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(inner))) {
-            // What was thrown is the user's, too.
-            std::mem::forget(panic);
-        }
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(inner)));
     }
 }
 
