@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use hook_manager::process;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketType};
 use serde_json::Value;
 
@@ -37,8 +38,12 @@ pub(crate) enum Way {
     Answered(Reply),
     /// No daemon has taken it on: no hook has been started.
     InProcess,
-    /// A daemon had taken it on and is gone, or says nothing of sense. Hooks may have run.
-    Lost(String),
+    /// A daemon, this process, had taken it on and is gone, or says nothing of sense; or there was none, and nobody else
+    /// may do it. Hooks may have run.
+    Lost {
+        why: String,
+        daemon: Option<u32>,
+    },
 }
 
 /// Runs an event through the daemon, as far as there is one and the asker wants it.
@@ -51,7 +56,8 @@ pub(crate) fn run(args: &RunArgs, asked: &Asked) -> Way {
     match ask(args, asked) {
         Ok(way) => way,
         Err(why) if mode == Some(Daemon::Always) => {
-            Way::Lost(format!("no daemon answers, and none but a daemon may: {why}"))
+            let why = format!("no daemon answers, and none but a daemon may: {why}");
+            Way::Lost { why, daemon: None }
         }
         Err(_) => Way::InProcess,
     }
@@ -106,16 +112,46 @@ fn ask(args: &RunArgs, asked: &Asked) -> Result<Way, String> {
     };
     // From here on the hooks may run, whatever else happens.
     let until = asked.started + total + SLACK;
+    let daemon = Some(talk.daemon);
     let lost = |why: String| {
-        Way::Lost(format!(
+        let why = format!(
             "the daemon was lost in mid-event ({why}); its hooks may have run, and are not run again"
-        ))
+        );
+        Way::Lost { why, daemon }
     };
     Ok(match talk.say(&[b"go\n"]).and_then(|()| talk.answer(until)) {
         Ok(Answer::Reply(reply)) => Way::Answered(reply),
         Ok(other) => lost(format!("{other:?} was not expected")),
         Err(err) => lost(err.to_string()),
     })
+}
+
+/// Ends the hooks of a daemon that was killed: there is nobody else to do it before the next daemon comes.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "there is no runtime here, and nothing to be told by"
+)]
+pub(crate) fn end_what_is_left(sources: &SourceArgs, daemon: u32) {
+    const DYING: Duration = Duration::from_millis(500);
+    let until = Instant::now() + DYING;
+    // Its socket is closed a moment before it is dead.
+    while lives(daemon) {
+        if Instant::now() >= until {
+            return;
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    // Somebody waits for us.
+    process::end_leftovers(Place::of(sources).owner(), DYING);
+}
+
+fn lives(pid: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let after_name = stat.rsplit(')').next().unwrap_or_default();
+    let mut fields = after_name.split_ascii_whitespace();
+    let is_zombie = matches!(fields.next(), None | Some("Z" | "X"));
+    // Its first thread may have ended before the others.
+    !is_zombie || fields.nth(16).is_some_and(|threads| threads != "1")
 }
 
 /// Asks the daemon something else, if there is one that answers.
@@ -174,6 +210,8 @@ fn start(sources: &SourceArgs, place: &Place) -> io::Result<()> {
     }
     command
         .current_dir("/")
+        // Where a hook starts it, it is none of that hook's.
+        .env_remove("HOOK_RUN_BY")
         .process_group(0)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
@@ -238,6 +276,8 @@ impl std::fmt::Display for Trouble {
 /// A conversation.
 struct Talk {
     stream: UnixStream,
+    /// The other side's process.
+    daemon: u32,
     /// What was read beyond the last line.
     heard: Vec<u8>,
 }
@@ -252,6 +292,7 @@ impl Talk {
         })?;
         let mut talk = Self {
             stream,
+            daemon: 0,
             heard: Vec::new(),
         };
         let greeting = talk
@@ -259,6 +300,7 @@ impl Talk {
             .map_err(Trouble::Silent)?;
         let greeting: Greeting =
             serde_json::from_slice(&greeting).map_err(|err| Trouble::Silent(err.into()))?;
+        talk.daemon = greeting.pid;
         if greeting.is_understood() {
             return Ok(talk);
         }

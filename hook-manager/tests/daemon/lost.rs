@@ -44,13 +44,38 @@ fn killed_in_mid_event_the_client_answers_by_policy_and_runs_nothing_twice() {
         assert!(told.contains(says), "{policy}: {told}");
         assert!(noted.contains("the daemon was lost in mid-event"), "{noted}");
         assert_eq!(lines(&project.path().join("runs")), 1);
-        // What the killed daemon had started is nobody's any more; that is the limit of SIGKILL.
-        for pid in project.processes() {
-            let pid = rustix::process::Pid::from_raw(pid.parse().unwrap()).unwrap();
-            let _ = rustix::process::kill_process(pid, Signal::KILL);
-        }
-        no_process_is_left(&project);
+        // What the killed daemon had started was nobody's any more, and the client has ended it.
+        assert_eq!(project.processes(), [""; 0]);
     }
+}
+
+#[test]
+fn the_hooks_of_a_killed_daemon_are_ended_by_the_next_one() {
+    let project = Project::with_hook(
+        "Stop",
+        // Deaf, of another session, and a worker's like.
+        json!({ "type": "command", "async": true,
+            "command": "trap '' TERM; setsid sleep 301 & sleep 302 & touch started; wait; sleep 303" }),
+    );
+    let daemon = Daemon::start(&project, &[]);
+    let asked = project.run("Stop", "{}", &["--daemon", "always"]);
+    assert_eq!(asked.code, 0, "{asked:?}");
+    wait_for(&project.path().join("started"));
+    daemon.signal(Signal::KILL);
+    daemon.end();
+    assert!(project.processes().len() >= 3, "that is the limit of SIGKILL");
+    let other = Project::with_hook("Stop", json!({ "type": "command", "command": "true" }));
+    drop(Daemon::start(&other, &[]));
+    assert!(project.processes().len() >= 3, "another project's are its own");
+    let next = Daemon::start(&project, &[]);
+    no_process_is_left(&project);
+    next.signal(Signal::TERM);
+    let (code, said) = next.end();
+    assert_eq!(code, Some(0));
+    assert!(
+        said.contains("processes of a daemon that was killed are ended"),
+        "{said}"
+    );
 }
 
 #[test]
