@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use crate::{
     config::BuildError,
     event::HookEvent,
-    hook::{HookSpec, OriginKind},
+    hook::{HookSpec, Identity, OriginKind},
     source::{BrokenHook, Problem, Severity, spelling::nearest},
 };
 
@@ -45,7 +45,7 @@ impl<T> Candidate<T> {
     }
 }
 
-/// For each hook the places of those it waits for.
+/// For each hook the places of those it waits for: of the first with the same handler.
 ///
 /// A hook of the program's own with a dependency that makes no sense is an error; one from a file becomes broken, and a
 /// problem says why.
@@ -66,24 +66,46 @@ pub(crate) fn resolve<T>(
             }
         }
     }
-    while let Some(circle) = circle(&needs) {
+    let firsts = firsts(hooks);
+    // Of copies of a handler one runs, for all of them: whoever waits for one waits for that, and none for itself.
+    for (at, needs) in needs.iter_mut().enumerate() {
+        needs.iter_mut().for_each(|need| *need = firsts[*need]);
+        needs.retain(|need| *need != firsts[at]);
+    }
+    while let Some(circle) = circle(&together(&needs, &firsts)) {
         let mut names: Vec<String> = circle.iter().map(|at| hooks[*at].key().1.to_owned()).collect();
         names.extend(names.first().cloned());
-        if circle.iter().all(|at| own(&hooks[*at]).is_some()) {
+        let waiting = (0..hooks.len()).filter(|at| circle.contains(&firsts[*at]) && !needs[*at].is_empty());
+        let waiting: Vec<usize> = waiting.filter(|at| own(&hooks[*at]).is_none()).collect();
+        if waiting.is_empty() {
             return Err(BuildError::Cycle { hooks: names });
         }
         let what = format!("waits for itself in a circle: {}", names.join(" -> "));
-        for at in circle
-            .iter()
-            .filter(|at| own(&hooks[**at]).is_none())
-            .copied()
-            .collect::<Vec<_>>()
-        {
+        for at in waiting {
             hooks[at].break_it(&what, "one of them to go first", problems);
             needs[at].clear();
         }
     }
     Ok(needs)
+}
+
+/// For each hook the first with the same handler.
+fn firsts<T>(hooks: &[Candidate<T>]) -> Vec<usize> {
+    let mut first: HashMap<Identity, usize> = HashMap::new();
+    let places = hooks.iter().enumerate().map(|(at, hook)| match hook {
+        Candidate::Hook(spec, _) => *first.entry(spec.identity()).or_insert(at),
+        Candidate::Broken(_) => at,
+    });
+    places.collect()
+}
+
+/// What all copies of a handler wait for, at the place of the first.
+fn together(needs: &[Vec<usize>], firsts: &[usize]) -> Vec<Vec<usize>> {
+    let mut all = vec![Vec::new(); needs.len()];
+    for (needs, first) in needs.iter().zip(firsts) {
+        all[*first].extend(needs);
+    }
+    all
 }
 
 /// The name of a hook that the program itself declared.
