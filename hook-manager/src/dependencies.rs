@@ -54,8 +54,16 @@ pub(crate) fn resolve<T>(
     problems: &mut Vec<Problem>,
 ) -> Result<Vec<Vec<usize>>, BuildError> {
     let mut needs = vec![Vec::new(); hooks.len()];
-    for at in 0..hooks.len() {
-        match places(hooks, at) {
+    let found: Vec<_> = {
+        let names: Names<'_> = hooks
+            .iter()
+            .enumerate()
+            .map(|(at, hook)| (hook.key(), at))
+            .collect();
+        hooks.iter().map(|hook| places(hook, &names)).collect()
+    };
+    for (at, found) in found.into_iter().enumerate() {
+        match found {
             Ok(places) => needs[at] = places,
             Err((what, expected)) => {
                 if let Some(name) = own(&hooks[at]) {
@@ -116,23 +124,17 @@ fn own<T>(hook: &Candidate<T>) -> Option<String> {
     }
 }
 
-fn places<T>(hooks: &[Candidate<T>], at: usize) -> Result<Vec<usize>, (String, String)> {
-    let Candidate::Hook(spec, _) = &hooks[at] else {
+/// The last of each name.
+type Names<'a> = HashMap<(&'a HookEvent, &'a str), usize>;
+
+fn places<T>(hook: &Candidate<T>, names: &Names<'_>) -> Result<Vec<usize>, (String, String)> {
+    let Candidate::Hook(spec, _) = hook else {
         return Ok(Vec::new());
     };
-    if spec.schedule.depends_on.is_empty() {
-        return Ok(Vec::new());
-    }
-    let of_event = || {
-        hooks
-            .iter()
-            .enumerate()
-            .filter(|(_, hook)| *hook.key().0 == spec.event)
-    };
-    let by_name: HashMap<&str, usize> = of_event().map(|(at, hook)| (hook.key().1, at)).collect();
     let place = |name: &str| {
-        by_name.get(name).copied().ok_or_else(|| {
-            let expected = match nearest(name, by_name.keys().copied()) {
+        names.get(&(&spec.event, name)).copied().ok_or_else(|| {
+            let of_event = names.keys().filter(|(event, _)| **event == spec.event);
+            let expected = match nearest(name, of_event.map(|(_, name)| *name)) {
                 Some(near) => format!("`{near}`?"),
                 None => format!("the name of a hook of {}", spec.event),
             };
@@ -150,28 +152,36 @@ fn circle(needs: &[Vec<usize>]) -> Option<Vec<usize>> {
         OnTheWay,
         Done,
     }
-    fn visit(at: usize, needs: &[Vec<usize>], seen: &mut [Seen], way: &mut Vec<usize>) -> Option<Vec<usize>> {
-        match seen[at] {
-            Seen::Done => return None,
-            Seen::OnTheWay => {
-                let from = way.iter().position(|one| *one == at).unwrap_or(0);
-                return Some(way[from..].to_vec());
-            }
-            Seen::Not => {}
-        }
-        seen[at] = Seen::OnTheWay;
-        way.push(at);
-        for next in &needs[at] {
-            if let Some(circle) = visit(*next, needs, seen, way) {
-                return Some(circle);
-            }
-        }
-        way.pop();
-        seen[at] = Seen::Done;
-        None
-    }
     let mut seen = vec![Seen::Not; needs.len()];
-    (0..needs.len()).find_map(|at| visit(at, needs, &mut seen, &mut Vec::new()))
+    // Each place on the way with how many of its needs were followed. No recursion: the way may be thousands long.
+    let mut way: Vec<(usize, usize)> = Vec::new();
+    for start in 0..needs.len() {
+        if seen[start] != Seen::Not {
+            continue;
+        }
+        seen[start] = Seen::OnTheWay;
+        way.push((start, 0));
+        while let Some((at, followed)) = way.last_mut() {
+            let Some(next) = needs[*at].get(*followed).copied() else {
+                seen[*at] = Seen::Done;
+                way.pop();
+                continue;
+            };
+            *followed += 1;
+            match seen[next] {
+                Seen::Done => {}
+                Seen::OnTheWay => {
+                    let from = way.iter().position(|(one, _)| *one == next).unwrap_or(0);
+                    return Some(way[from..].iter().map(|(one, _)| *one).collect());
+                }
+                Seen::Not => {
+                    seen[next] = Seen::OnTheWay;
+                    way.push((next, 0));
+                }
+            }
+        }
+    }
+    None
 }
 
 #[cfg(test)]

@@ -549,3 +549,35 @@ fn a_manager_outlives_a_runtime_with_what_works_beside_it() {
         });
     }
 }
+
+#[test]
+fn ten_thousand_hooks_that_wait_for_each_other_in_a_row_are_taken_in() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join(".claude")).unwrap();
+    let handlers: Vec<_> = (0..10_000)
+        .map(|n| {
+            let on = [format!("h{}", n + 1)];
+            let on: &[String] = if n < 9_999 { &on } else { &[] };
+            serde_json::json!({ "type": "command", "command": format!("true {n}"),
+                "hookManager": { "name": format!("h{n}"), "dependsOn": on } })
+        })
+        .collect();
+    let settings = serde_json::json!({ "hooks": { "PreToolUse": [{ "hooks": handlers }] } });
+    fs::write(dir.path().join(".claude/settings.json"), settings.to_string()).unwrap();
+    let began = std::time::Instant::now();
+    // On a stack as small as any thread's.
+    let build = move || {
+        HookManager::builder()
+            .project(dir.path())
+            .build()
+            .unwrap()
+            .hooks()
+            .count()
+    };
+    let built = std::thread::Builder::new()
+        .stack_size(512 * 1024)
+        .spawn(build)
+        .unwrap();
+    assert_eq!(built.join().unwrap(), 10_000);
+    assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
+}
