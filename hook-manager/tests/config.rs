@@ -181,6 +181,14 @@ fn a_file_that_is_no_toml_or_not_there_is_refused_with_its_name() {
         err.starts_with("/nowhere.toml: ") && err.ends_with("expected a TOML file of up to 1 MiB"),
         "{err}"
     );
+    let err = HookManager::builder()
+        .config_file("/dev/zero")
+        .unwrap_err()
+        .to_string();
+    assert_eq!(
+        err,
+        "/dev/zero: more than that, expected a TOML file of up to 1 MiB"
+    );
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::{
 };
 
 use hook_manager::{
-    Anomaly, CacheRule, Hook, HookEvent, HookManager, HookOutput,
+    Anomaly, CacheRule, Hook, HookEvent, HookManager, HookManagerBuilder, HookOutput,
     layers::{
         HistogramSnapshot, Status,
         anomaly::{Change, Direction, EndedBy, Severity, Signal},
@@ -301,6 +301,35 @@ async fn more_hooks_than_one_source_may_tell_of_are_told_of_in_several() {
         (of("anomalies"), of("anomalies#2"), of("anomalies#3")),
         (64, 64, 2)
     );
+}
+
+#[test]
+fn an_answer_from_the_cache_allocates_no_more_for_being_watched() {
+    let allocations = |monitoring: bool| {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .unwrap();
+        let hooks = (0..4).map(|n| {
+            Moody::default()
+                .hook(&format!("hook-{n}"))
+                .cached(CacheRule::default())
+        });
+        let builder = HookManager::builder().monitoring(monitoring);
+        let manager = hooks.fold(builder, HookManagerBuilder::hook).build().unwrap();
+        let req = bash("ls");
+        let event = || runtime.block_on(manager.execute(req.clone()));
+        for _ in 0..3 {
+            event();
+        }
+        let mut all_cached = false;
+        let measured = allocation_counter::measure(|| {
+            all_cached = event().results.iter().all(|result| result.cached);
+        });
+        assert!(all_cached);
+        measured.count_total
+    };
+    assert_eq!(allocations(true), allocations(false));
 }
 
 #[tokio::test(start_paused = true)]

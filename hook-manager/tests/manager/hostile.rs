@@ -41,15 +41,27 @@ async fn events_that_are_given_up_open_no_circuit() {
 
 #[tokio::test(start_paused = true)]
 async fn a_probe_that_is_given_up_does_not_keep_the_circuit_open() {
-    let manager = manager([takes("slow", EVENT, 500)]);
-    let breaker = manager.breakers_of("slow")[0];
+    let hook = Hook::function("slow", EVENT, |req: HookRequest| async move {
+        sleep(Duration::from_millis(500)).await;
+        match req.field("/tool_input/command") {
+            Some("fail") => Err(io::Error::other("no luck")),
+            _ => Ok(HookOutput::none()),
+        }
+    });
+    let manager = manager([hook]);
+    let state = || manager.breakers()[0].circuit.state;
     for _ in 0..3 {
-        breaker.force_open();
-        breaker.reset();
+        manager.execute(bash("fail")).await;
     }
-    let given_up = timeout(Duration::from_millis(200), run(&manager)).await;
-    assert!(given_up.is_err());
+    assert_eq!(state(), State::Open);
+    sleep(Duration::from_secs(60)).await;
+    for _ in 0..3 {
+        let given_up = timeout(Duration::from_millis(200), run(&manager)).await;
+        assert!(given_up.is_err());
+        assert_eq!(state(), State::HalfOpen, "and the next one may try");
+    }
     assert!(run(&manager).await.results[0].success());
+    assert_eq!(state(), State::Closed);
 }
 
 /// Drops an event after each of its polls in turn, and looks whether everything that it held came back.
