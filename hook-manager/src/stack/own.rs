@@ -355,12 +355,11 @@ fn key_of(rule: &CacheKey, files: &Files, req: &HookRequest) -> Option<Key> {
     })
 }
 
-/// Whether a value is told from every other one as it was read: not where something was no Unicode, nor a number that has
-/// more digits than were kept.
+/// Whether a value is told from every other one as it was read: not where something was no Unicode. Numbers keep their
+/// digits.
 fn is_exact(value: &Value) -> bool {
     match value {
-        Value::Null | Value::Bool(_) => true,
-        Value::Number(number) => !number.is_f64(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => true,
         Value::String(text) => !text.contains(char::REPLACEMENT_CHARACTER),
         Value::Array(values) => values.iter().all(is_exact),
         Value::Object(fields) => fields

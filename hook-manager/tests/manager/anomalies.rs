@@ -285,6 +285,25 @@ async fn figures_of_the_watch_are_in_the_registry_under_the_names_of_the_field()
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_usual_is_learned_from_the_first_run_on() {
+    let lint = Moody::default();
+    lint.takes(20 * MS);
+    let manager = manager([lint.hook("lint")]);
+    let usual = || {
+        let seen = manager.monitor().snapshot();
+        let median = [("target", "PreToolUse/lint"), ("quantile", "0.5")];
+        let watch = seen.source("anomaly", "anomalies").unwrap();
+        watch.gauge("hook_baseline_seconds", &median).unwrap()
+    };
+    // Nobody looks meanwhile. Four seconds of runs are a few less than the 200 it takes.
+    let until = Instant::now() + Duration::from_millis(5_100);
+    while Instant::now() < until {
+        run(&manager).await;
+    }
+    assert!((0.02..0.0226).contains(&usual()), "{}", usual());
+}
+
+#[tokio::test(start_paused = true)]
 async fn more_hooks_than_one_source_may_tell_of_are_told_of_in_several() {
     let moody = Moody::default();
     let manager = manager((0..130).map(|n| moody.hook(&format!("hook-{n}"))));
