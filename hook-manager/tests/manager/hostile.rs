@@ -595,3 +595,77 @@ fn ten_thousand_hooks_that_wait_for_each_other_in_a_row_are_taken_in() {
     assert_eq!(built.join().unwrap(), 10_000);
     assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
 }
+
+#[tokio::test(start_paused = true)]
+async fn answers_to_huge_inputs_are_not_kept_and_so_fill_no_memory() {
+    let runs = Arc::new(AtomicUsize::new(0));
+    let manager = manager([crate::support::echo(&runs).cached(CacheRule::default())]);
+    for (size, expected) in [(100_000, 1), (200_000, 3)] {
+        // The answer says the command again.
+        for _ in 0..2 {
+            let report = manager.execute(bash(&"x".repeat(size))).await;
+            assert!(report.results[0].success());
+        }
+        assert_eq!(runs.load(SeqCst), expected, "{size}");
+    }
+}
+
+/// With real threads and real programs, in real time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_storm_of_events_half_of_which_are_given_up_leaves_everything_as_it_was() {
+    let quick = |name: &str| {
+        Hook::function(name, EVENT, |_| async {
+            for _ in 0..5 {
+                tokio::task::yield_now().await;
+            }
+            Ok::<_, io::Error>(HookOutput::none())
+        })
+    };
+    let manager = [
+        quick("guard").guard(),
+        quick("cached").cached(CacheRule::default().ttl(Duration::from_millis(1))),
+        quick("alone").parallel(false),
+        quick("writes").writes("index").max_concurrent(1),
+        quick("reads").reads("index").depends_on("guard"),
+        Hook::shell("program", EVENT, "true").idempotent(),
+    ]
+    .into_iter()
+    .fold(HookManager::builder(), HookManagerBuilder::hook)
+    .build()
+    .unwrap();
+    let events: Vec<_> = (0..200u64)
+        .map(|n| {
+            let manager = manager.clone();
+            tokio::spawn(async move {
+                let event = manager.execute(bash(&(n % 7).to_string()));
+                let patience = if n % 2 == 0 { 60_000 } else { n * 37 % 400 };
+                timeout(Duration::from_millis(patience), event).await.is_ok()
+            })
+        })
+        .collect();
+    for (n, event) in events.into_iter().enumerate() {
+        assert!(event.await.unwrap() || n % 2 == 1);
+    }
+    let report = timeout(Duration::from_secs(30), run(&manager))
+        .await
+        .expect("all places are free");
+    assert!(
+        report.results.iter().all(hook_manager::HookResult::success),
+        "{report:?}"
+    );
+    let metrics = manager.metrics();
+    for hook in &metrics.hooks {
+        let calls = hook.calls.as_ref().unwrap();
+        assert_eq!(calls.in_flight, 0, "{}", hook.hook);
+        let latency = hook.latency.as_ref().unwrap();
+        assert!(latency.count() <= hook.total.runs, "{}: {latency:?}", hook.hook);
+    }
+    assert!(
+        manager
+            .breakers()
+            .iter()
+            .all(|one| one.circuit.state == State::Closed)
+    );
+    let report = manager.shutdown_within(Duration::ZERO).await;
+    assert_eq!((report.drained, report.called_off), (0, 0));
+}
