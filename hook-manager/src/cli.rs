@@ -210,6 +210,15 @@ pub(crate) fn print(text: &str) -> bool {
     write!(out, "{text}{newline}").and_then(|()| out.flush()).is_ok()
 }
 
+/// Tells of an error of ours: on standard error, and where JSON is expected, as that.
+pub(crate) fn failed(output: ListOutput, err: &str) -> ExitCode {
+    complain(err);
+    if output == ListOutput::Json {
+        print(&format!("{:#}", serde_json::json!({ "error": err })));
+    }
+    ExitCode::from(1)
+}
+
 /// Prints a diagnostic to standard error.
 pub(crate) fn complain(text: impl std::fmt::Display) {
     let _ = writeln!(io::stderr().lock(), "hook-manager: {text}");

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Subcommand;
 use serde_json::Value;
 
-use super::{ListOutput, SourceArgs, USAGE, complain, print, run::with_sources};
+use super::{ListOutput, SourceArgs, USAGE, complain, failed, print, run::with_sources};
 use crate::daemon::{
     client,
     look::look,
@@ -114,7 +114,7 @@ pub(super) fn health(args: &LookArgs) -> ExitCode {
                 _ => ExitCode::from(1),
             }
         }
-        Err(err) => failed(&err),
+        Err(err) => failed(args.output, &err),
     }
 }
 
@@ -164,7 +164,7 @@ fn show(args: &LookArgs, wanted: Look, view: fn(&Value) -> String) -> ExitCode {
             true => ExitCode::SUCCESS,
             false => ExitCode::from(1),
         },
-        Err(err) => failed(&err),
+        Err(err) => failed(args.output, &err),
     }
 }
 
@@ -173,11 +173,6 @@ fn put(args: &LookArgs, value: &Value, view: fn(&Value) -> String) -> bool {
         ListOutput::Json => print(&format!("{value:#}")),
         ListOutput::Table => print(&view(value)),
     }
-}
-
-fn failed(err: &str) -> ExitCode {
-    complain(err);
-    ExitCode::from(1)
 }
 
 /// From the daemon; or from the saved state, on which a hand is laid just the same.

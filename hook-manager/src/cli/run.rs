@@ -12,7 +12,7 @@ use hook_manager::{HookEvent, HookManager, HookManagerBuilder, Part, default_sta
 use tokio::{runtime, select};
 
 use self::conduct::{Asked, Reply, answer, ours, prepare};
-use super::{Output, RunArgs, SourceArgs, complain, print, signals::Signals};
+use super::{Output, RunArgs, SourceArgs, colour::headed, complain, print, signals::Signals};
 use crate::daemon::client::{self, Way};
 
 pub(crate) mod conduct;
@@ -47,6 +47,10 @@ pub(super) fn main(args: RunArgs) -> ExitCode {
             let manager = manager(&args).ok();
             (ours(output, manager.as_ref(), &asked.event, &why), daemon)
         }
+    };
+    let reply = match output {
+        Output::Table => coloured(reply),
+        Output::Json | Output::Host => reply,
     };
     let code = tell(&reply);
     if let Some(daemon) = killed {
@@ -100,6 +104,16 @@ fn in_process(args: &RunArgs, asked: Asked) -> Reply {
     });
     runtime.block_on(manager.shutdown());
     reply
+}
+
+/// Here, and not where the event was run: a daemon has no terminal.
+fn coloured(reply: Reply) -> Reply {
+    let text = &reply.stdout;
+    let stdout = match text.split_once("\n\n") {
+        Some((table, rest)) if table.starts_with("HOOK ") => format!("{}\n{rest}", headed(table)),
+        _ => return reply,
+    };
+    Reply { stdout, ..reply }
 }
 
 /// Says to the host what it reads; the answer first, for standard error may be a pipe nobody empties.
