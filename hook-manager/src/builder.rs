@@ -8,6 +8,7 @@ use crate::{
     config::{self, BuildError, Config, Preset},
     declared::Hook,
     manager::HookManager,
+    ownership::FileCheck,
     source::{self, Sources},
 };
 
@@ -243,6 +244,19 @@ impl HookManagerBuilder {
         self
     }
 
+    /// What is asked of the files that decide what runs. By default that others cannot change them.
+    ///
+    /// ```
+    /// use hook_manager::{FileCheck, HookManager};
+    ///
+    /// let manager = HookManager::builder().file_check(FileCheck::Strict).build()?;
+    /// # Ok::<(), hook_manager::BuildError>(())
+    /// ```
+    pub fn file_check(mut self, check: FileCheck) -> Self {
+        self.config.file_check = check;
+        self
+    }
+
     /// Reads the sources and builds the manager.
     ///
     /// What is wrong *in* a source is no error here: everything that can be used is, and the rest is
@@ -267,7 +281,7 @@ impl HookManagerBuilder {
             }
             declared.push((spec, service));
         }
-        let loaded = source::load(&self.sources);
+        let loaded = source::load_checked(&self.sources, self.config.file_check);
         HookManager::new(Arc::new(self.config), declared, loaded)
     }
 }

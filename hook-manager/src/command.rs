@@ -131,7 +131,10 @@ impl Parts {
             .command(cwd)
             .env(DEPTH, (depth_of(req.var(DEPTH)) + 1).to_string());
         let command = match req.environment() {
-            Some(vars) => command.environment(Arc::clone(vars)),
+            Some(vars) => match self.recipe.environment(Some(vars)) {
+                Some(vars) => command.environment(vars),
+                None => command,
+            },
             None => command,
         };
         // What no environment can hold must not keep the hook from running.

@@ -9,6 +9,7 @@ mod command;
 mod config;
 mod declared;
 mod dependencies;
+mod environment;
 mod error;
 mod estimate;
 pub mod event;
@@ -26,6 +27,7 @@ mod manager;
 pub mod matcher;
 mod merge;
 mod output;
+mod ownership;
 mod plan;
 mod policy;
 pub mod process;
@@ -61,6 +63,7 @@ pub use self::{
     manager::HookManager,
     merge::Merged,
     output::{Decision, HookOutput},
+    ownership::FileCheck,
     request::{HookRequest, InputError},
     result::{Ended, EventReport, HookResult},
     shutdown::ShutdownReport,

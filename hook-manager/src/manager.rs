@@ -240,7 +240,7 @@ fn way(
                 ..Limits::default()
             };
             let hook = CommandHook::new(Parts {
-                recipe: recipe(&spec.handler, config),
+                recipe: recipe(spec, &spec.handler, config),
                 timeout,
                 limits,
                 slots,
@@ -259,7 +259,7 @@ fn way(
                 grace: config.grace,
                 limit: config.output_limit,
             };
-            let hook = WorkerHook::new(recipe(&worker.run, config), &figures, slots);
+            let hook = WorkerHook::new(recipe(spec, &worker.run, config), &figures, slots);
             let pool = hook.handle();
             own::build(spec, config, hook, Some(pool))
         }
@@ -296,10 +296,12 @@ fn way(
     }))
 }
 
-fn recipe(handler: &Handler, config: &Config) -> Recipe {
+fn recipe(spec: &HookSpec, handler: &Handler, config: &Config) -> Recipe {
     Recipe {
         handler: handler.clone(),
         project: config.project.clone(),
+        env_allow: spec.env_allow.clone(),
+        file_check: config.file_check,
     }
 }
 

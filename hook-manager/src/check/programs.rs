@@ -14,6 +14,7 @@ use crate::{
         preflight::{is_in_path, runs},
     },
     hook::{Handler, HookSpec, Origin, Shell},
+    ownership::FileCheck,
     source::{Problem, Severity, place::field_of},
 };
 
@@ -39,6 +40,9 @@ pub(super) fn check(hook: &HookSpec, project: Option<&Path>, problems: &mut Vec<
     let recipe = Recipe {
         handler: handler.clone(),
         project: project.map(Into::into),
+        env_allow: None,
+        // Told by itself, and with less force.
+        file_check: FileCheck::Off,
     };
     let cwd = recipe.home();
     if let Handler::Shell { shell, .. } = handler {

@@ -134,6 +134,7 @@ fn json(manager: &HookManager) -> String {
                 "async": hook.background,
                 "idempotent": hook.idempotent,
                 "cached": hook.cache.is_some(),
+                "env_allow": hook.env_allow.as_deref(),
                 "source": origin(&hook.origin),
             })
         })

@@ -166,6 +166,9 @@ pub(crate) fn with_sources(args: &SourceArgs) -> Result<HookManagerBuilder, Stri
     };
     let figures = args.project.join(FIGURES);
     if figures.exists() {
+        // It cannot say itself what is asked of it.
+        let before = HookManager::builder().env().map_err(|err| err.to_string())?;
+        before.config().file_check.check(&figures, Some(&args.project))?;
         builder = builder.config_file(&figures).map_err(|err| err.to_string())?;
     }
     builder = builder.env().map_err(|err| err.to_string())?;
