@@ -68,6 +68,8 @@ pub struct Config {
     pub performance_log: bool,
     /// What is asked of the files that decide what runs: that others cannot change them, by default.
     pub file_check: FileCheck,
+    /// Whether only hooks are run that their user has [recorded](crate::trust) as trusted. Off by default.
+    pub require_trust: bool,
 }
 
 impl Default for Config {
@@ -96,6 +98,7 @@ impl Default for Config {
             save_results: false,
             performance_log: false,
             file_check: FileCheck::default(),
+            require_trust: false,
         }
     }
 }

@@ -41,6 +41,7 @@ pub mod source;
 mod stack;
 mod state;
 mod succession;
+pub mod trust;
 mod worker;
 
 pub use self::{

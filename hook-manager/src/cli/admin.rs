@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Subcommand;
 use serde_json::Value;
 
-use super::{ListOutput, SourceArgs, USAGE, complain, failed, print, run::with_sources};
+use super::{ListOutput, SourceArgs, USAGE, complain, failed, print, run::build_to_look};
 use crate::daemon::{
     client,
     look::look,
@@ -182,9 +182,7 @@ fn seen(args: &LookArgs, wanted: &Look) -> Result<Value, String> {
         Err(trouble) if trouble.is_there => return Err(trouble.why),
         Err(_) => {}
     }
-    let manager = with_sources(&args.sources)?
-        .build()
-        .map_err(|err| err.to_string())?;
+    let manager = build_to_look(&args.sources)?;
     let seen = look(&manager, wanted)?;
     if matches!(wanted, Look::SetBreakers { .. } | Look::Invalidate(_)) {
         manager

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Args;
 use hook_manager::{
     check::check,
-    source::{Problem, Severity, Sources},
+    source::{Problem, Severity},
 };
 use serde_json::json;
 
@@ -43,11 +43,7 @@ pub(super) fn main(args: &CheckArgs) -> ExitCode {
     if let Err(err) = with_sources(&args.sources) {
         return failed(args.output, &err);
     }
-    let problems = check(&Sources {
-        project: Some(args.sources.project.clone()),
-        settings: args.sources.settings.clone(),
-        hooks_dir: args.sources.hooks_dir.clone(),
-    });
+    let problems = check(&args.sources.named());
     print(&match args.output {
         ListOutput::Table => text(&problems, &args.sources.project),
         ListOutput::Json => json(&problems),

@@ -3,12 +3,10 @@ use std::process::ExitCode;
 use hook_manager::{Handler, HookManager, HookSpec, Origin, source::Problem};
 use serde_json::{Value, json};
 
-use super::{ListArgs, ListOutput, colour::headed, failed, json::origin, print, run::with_sources, table};
+use super::{ListArgs, ListOutput, colour::headed, failed, json::origin, print, run::build_to_look, table};
 
 pub(super) fn main(args: &ListArgs) -> ExitCode {
-    let built =
-        with_sources(&args.sources).and_then(|builder| builder.build().map_err(|err| err.to_string()));
-    let manager = match built {
+    let manager = match build_to_look(&args.sources) {
         Ok(manager) => manager,
         Err(err) => return failed(args.output, &err),
     };
@@ -20,7 +18,7 @@ pub(super) fn main(args: &ListArgs) -> ExitCode {
     ExitCode::from(u8::from(!usable))
 }
 
-fn text(manager: &HookManager) -> String {
+pub(super) fn text(manager: &HookManager) -> String {
     let titles = [
         "EVENT",
         "HOOK",

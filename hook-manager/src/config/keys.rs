@@ -106,6 +106,7 @@ pub(super) const KEYS: &[Key] = &[
     time!(save_every, Duration::from_secs(1)),
     flag!(save_results),
     flag!(performance_log),
+    flag!(require_trust),
     Key {
         name: "file_check",
         kind: Kind::Word {

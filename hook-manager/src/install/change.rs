@@ -16,7 +16,8 @@ use super::lock::Lock;
 /// For as long as it is there, no other process makes a plan for the same project.
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
-    pub(super) lock: Lock,
+    /// Held, and let go of with the plan.
+    pub(super) _lock: Lock,
     pub(super) changes: Vec<Change>,
     pub(super) notes: Vec<String>,
 }
@@ -37,7 +38,7 @@ pub struct Change {
 
 impl Plan {
     pub(super) fn under(self, lock: Lock) -> Self {
-        Self { lock, ..self }
+        Self { _lock: lock, ..self }
     }
 
     /// Whether there is nothing to change.
