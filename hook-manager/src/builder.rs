@@ -298,7 +298,10 @@ impl HookManagerBuilder {
             }
             declared.push((spec, service));
         }
-        let loaded = source::load_checked(&self.sources, self.config.file_check);
+        let names = declared
+            .iter()
+            .map(|(spec, _): &(crate::HookSpec, _)| (spec.event.clone(), Arc::clone(&spec.name)));
+        let loaded = source::load_beside(&self.sources, names.collect(), self.config.file_check);
         // Afterwards: what was changed while it was read is not trusted.
         if self.config.require_trust {
             let record = self.trust.or_else(Trust::of_user);

@@ -158,11 +158,15 @@ impl fmt::Display for Problem {
 ///
 /// Reads files, and blocks its thread while it does.
 pub fn load(sources: &Sources) -> Loaded {
-    load_checked(sources, FileCheck::Off)
+    load_beside(sources, HashSet::new(), FileCheck::Off)
 }
 
-/// The same, and files that others can change count as ones that cannot be read.
-pub(crate) fn load_checked(sources: &Sources, check: FileCheck) -> Loaded {
+/// The same beside hooks that have names already; and files that others can change count as ones that cannot be read.
+pub(crate) fn load_beside(
+    sources: &Sources,
+    names: HashSet<(HookEvent, Arc<str>)>,
+    check: FileCheck,
+) -> Loaded {
     let project = sources.project.as_deref();
     let mut loaded = Loaded::default();
     let mut found = Vec::new();
@@ -202,7 +206,10 @@ pub(crate) fn load_checked(sources: &Sources, check: FileCheck) -> Loaded {
         loaded.disabled_by = Some(path);
         return loaded;
     }
-    let mut known = Known::default();
+    let mut known = Known {
+        names,
+        first: HashMap::new(),
+    };
     for (of, one) in found {
         match limits.apply(one, &mut loaded.problems) {
             // Not moved yet, or back already: the host runs it.
@@ -317,7 +324,6 @@ fn mark(hook: &HookSpec) -> Mark {
 }
 
 /// The hooks so far, to recognise a second copy and a second use of a name.
-#[derive(Default)]
 struct Known {
     first: HashMap<Mark, usize>,
     names: HashSet<(HookEvent, Arc<str>)>,

@@ -9,12 +9,10 @@ use hook_manager::{
 };
 use serde_json::{Value, json};
 
-#[path = "daemon/support.rs"]
-mod daemon_support;
-mod support;
-
-use daemon_support::{Daemon, lines};
-use support::{BINARY, Project, Ran};
+use crate::{
+    daemon_support::{Daemon, lines},
+    support::{BINARY, Project, Ran},
+};
 
 /// A project with a guard that lets everything pass, and another hook; both count.
 fn project() -> Project {
