@@ -28,10 +28,9 @@ pub(super) struct Lock(#[expect(dead_code, reason = "what is locked is the open 
     reason = "the system tells nobody when another process lets go within a time"
 )]
 pub(super) fn lock(project: &Path) -> Result<Lock, Refused> {
-    let folder = match File::open(project.join(".claude")) {
-        Ok(folder) => folder,
-        // What is wrong with it is told by whoever reads it.
-        Err(_) => return Ok(Lock(None)),
+    // What is wrong with it is told by whoever reads it.
+    let Ok(folder) = File::open(project.join(".claude")) else {
+        return Ok(Lock(None));
     };
     let until = Instant::now() + PATIENCE;
     loop {
