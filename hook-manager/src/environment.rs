@@ -16,6 +16,7 @@ const ALWAYS: &[&str] = &[
     "CLAUDE_PLUGIN_ROOT",
     "CLAUDE_PROJECT_DIR",
     "HOOK_MANAGER_DEPTH",
+    "HOOK_RUN_BY",
 ];
 
 /// The variables that a hook may have: by their names, or by how these begin (`AWS_*`).

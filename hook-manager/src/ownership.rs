@@ -51,19 +51,28 @@ impl FileCheck {
     /// A sentence that names the file, why it is not to be used, and what was expected. Nothing about a file that is not
     /// there.
     pub fn check(self, file: &Path, project: Option<&Path>) -> Result<(), String> {
-        let looked = self.look(file, project);
-        looked.map_err(|why| format!("{why}, or `file_check = \"off\"`"))
+        or_off(self.look(file, project, Place::Anywhere))
     }
 
-    /// The same for a file of which no figure says that it does not matter.
-    pub(crate) fn look(self, file: &Path, project: Option<&Path>) -> Result<(), String> {
+    /// Looks at a program or a script. One outside of the project may be another user's, unless it is strict: whoever
+    /// installs programs on a machine is not always root, and of those that are found by `PATH` nobody asks.
+    pub(crate) fn check_program(self, file: &Path, project: Option<&Path>) -> Result<(), String> {
+        or_off(self.look(file, project, Place::Project))
+    }
+
+    /// The same as [`check`](Self::check) for a file of which no figure says that it does not matter.
+    pub(crate) fn check_ours(self, file: &Path) -> Result<(), String> {
+        self.look(file, None, Place::Anywhere)
+    }
+
+    fn look(self, file: &Path, project: Option<&Path>, place: Place) -> Result<(), String> {
         if self == Self::Off {
             return Ok(());
         }
         let Ok(meta) = fs::metadata(file) else {
             return Ok(());
         };
-        let owners = Owners::of(self, project);
+        let owners = Owners::of(self, project, place);
         let refuse = |at: &Path, what: String, mend: String| {
             let file = file.display();
             let where_ = match at.as_os_str() == Path::new("").as_os_str() {
@@ -73,7 +82,7 @@ impl FileCheck {
             Err(format!("{file}: {what}{where_}; expected {mend}"))
         };
         let here = Path::new("");
-        if let Some(uid) = owners.stranger(&meta) {
+        if let Some(uid) = owners.stranger(file, &meta) {
             return refuse(
                 here,
                 format!("it belongs to user {uid}"),
@@ -93,7 +102,7 @@ impl FileCheck {
         let real = fs::canonicalize(file).unwrap_or_else(|_| named.clone());
         for folder in self.folders(&named).into_iter().chain(self.folders(&real)) {
             let Ok(meta) = fs::metadata(&folder) else { continue };
-            if let Some(uid) = owners.stranger(&meta) {
+            if let Some(uid) = owners.stranger(&folder, &meta) {
                 return refuse(
                     &folder,
                     format!("its folder belongs to user {uid}"),
@@ -139,26 +148,41 @@ impl fmt::Display for FileCheck {
     }
 }
 
+fn or_off(looked: Result<(), String>) -> Result<(), String> {
+    looked.map_err(|why| format!("{why}, or `file_check = \"off\"`"))
+}
+
+/// Where a file has to be for its owner to matter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Anywhere,
+    Project,
+}
+
 /// Whose files are trusted.
-struct Owners {
+struct Owners<'a> {
     us: u32,
     /// Whoever has checked the project out.
     project: Option<u32>,
+    /// Where it matters.
+    within: Option<&'a Path>,
 }
 
-impl Owners {
-    fn of(check: FileCheck, project: Option<&Path>) -> Self {
-        let project = project.filter(|_| check == FileCheck::Others);
+impl<'a> Owners<'a> {
+    fn of(check: FileCheck, project: Option<&'a Path>, place: Place) -> Self {
+        let lenient = project.filter(|_| check == FileCheck::Others);
         Self {
             us: rustix::process::geteuid().as_raw(),
-            project: project.and_then(|dir| Some(fs::metadata(dir).ok()?.uid())),
+            project: lenient.and_then(|dir| Some(fs::metadata(dir).ok()?.uid())),
+            within: lenient.filter(|_| place == Place::Project),
         }
     }
 
-    fn stranger(&self, meta: &Metadata) -> Option<u32> {
+    fn stranger(&self, path: &Path, meta: &Metadata) -> Option<u32> {
         let uid = meta.uid();
         let is_known = uid == 0 || uid == self.us || Some(uid) == self.project;
-        (!is_known).then_some(uid)
+        let matters = self.within.is_none_or(|project| path.starts_with(project));
+        (!is_known && matters).then_some(uid)
     }
 }
 

@@ -82,9 +82,11 @@ impl Content {
     ///
     /// If a file is there and cannot be read.
     pub fn of(sources: &Sources) -> io::Result<Self> {
-        let files = files(sources);
+        let loaded = source::load(sources);
+        // What cannot be read may have been a hook.
+        let is_empty = loaded.hooks.is_empty() && loaded.broken.is_empty();
+        let files = files(sources, &loaded.hooks);
         let mut digest = Sha256::new();
-        let mut is_empty = true;
         for file in &files {
             digest.update((file.as_os_str().len() as u64).to_le_bytes());
             digest.update(file.as_os_str().as_encoded_bytes());
@@ -92,7 +94,6 @@ impl Content {
                 Ok(found) => {
                     digest.update(b"is");
                     digest.update(found);
-                    is_empty = false;
                 }
                 Err(err) if err.kind() == io::ErrorKind::NotFound => digest.update(b"no"),
                 Err(err) => return Err(io::Error::new(err.kind(), format!("{}: {err}", file.display()))),
@@ -102,7 +103,7 @@ impl Content {
             of: name(sources),
             digest: hex(digest),
             files,
-            is_empty: is_empty && sources.hooks_dir.is_none(),
+            is_empty,
         })
     }
 
@@ -135,7 +136,7 @@ impl Trust {
         &self.file
     }
 
-    /// Whether hooks may run as they are now. Those of sources in which there is nothing may, unless there was something.
+    /// Whether hooks may run as they are now. Where there is none there is nothing to trust, unless there was one.
     ///
     /// # Errors
     ///
@@ -201,7 +202,7 @@ impl Trust {
         let named = |what: String| io::Error::other(format!("{}: {what}", self.file.display()));
         // A record that others can write is theirs.
         FileCheck::Others
-            .look(&self.file, None)
+            .check_ours(&self.file)
             .map_err(io::Error::other)?;
         let mut text = Vec::new();
         match File::open(&self.file) {
@@ -294,7 +295,7 @@ fn whole(path: &Path) -> PathBuf {
 }
 
 /// Everything that decides what runs, each once, in an order that does not depend on who asks.
-fn files(sources: &Sources) -> Vec<PathBuf> {
+fn files(sources: &Sources, hooks: &[HookSpec]) -> Vec<PathBuf> {
     let mut files: BTreeSet<PathBuf> = sources.settings.iter().map(|file| whole(file)).collect();
     if let Some(project) = &sources.project {
         let claude = whole(project).join(".claude");
@@ -309,7 +310,7 @@ fn files(sources: &Sources) -> Vec<PathBuf> {
         files.extend(entries.map(|entry| entry.path()).filter(|path| !path.is_dir()));
     }
     let project = sources.project.as_deref().map(whole);
-    for hook in &source::load(sources).hooks {
+    for hook in hooks {
         files.extend(own_files(hook, project.as_deref()));
     }
     files.into_iter().collect()

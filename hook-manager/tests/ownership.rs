@@ -127,6 +127,15 @@ fn files_of_strangers_are_not_run_but_those_of_the_projects_owner_are() {
         return;
     }
     refused(&run(&project, None), "it belongs to user 12345");
+    // Somebody has installed it for everybody.
+    let installed = tempfile::tempdir().unwrap();
+    let program = installed.path().join("guard.sh");
+    fs::copy(project.path().join("guards/guard.sh"), &program).unwrap();
+    chown(&program, Some(STRANGER), None).unwrap();
+    let hook = json!({ "type": "command", "command": program, "hookManager": { "name": "guard" } });
+    let other = Project::with_hook("PreToolUse", hook);
+    assert_eq!(run(&other, None).code, 2);
+    refused(&run(&other, Some("strict")), "it belongs to user 12345");
     give("guards", STRANGER).unwrap();
     give("", STRANGER).unwrap();
     assert_eq!(run(&project, None).code, 2, "whoever has checked it out");

@@ -67,7 +67,7 @@ impl Recipe {
                 return Ok(());
             }
             let (_, files) = preflight::runs(line, cwd);
-            let check = |file: &PathBuf| self.file_check.check(file, self.project.as_deref());
+            let check = |file: &PathBuf| self.file_check.check_program(file, self.project.as_deref());
             files.iter().try_for_each(check)
         });
         checked.map_err(|why| HookError::CouldNotStart(why.into()))

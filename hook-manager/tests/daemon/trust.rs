@@ -118,6 +118,10 @@ fn hooks_run_as_they_were_when_they_were_looked_at_and_in_no_other_way() {
 fn settings_that_are_gone_are_a_change_and_a_project_without_any_is_none() {
     let none = Project::empty();
     assert_eq!(run(&none, "PreToolUse", &[]).code, 0);
+    none.file(".claude/settings.json", "{\"model\": \"x\"}");
+    assert_eq!(run(&none, "PreToolUse", &[]).code, 0);
+    none.file(".claude/settings.json", "{ no");
+    assert_eq!(run(&none, "PreToolUse", &[]).code, 2, "there may be some in it");
     let project = project();
     trust(&project, &[]);
     fs::remove_file(project.path().join(".claude/settings.json")).unwrap();
