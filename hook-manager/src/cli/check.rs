@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use hook_manager::{
-    check::check,
+    check::check_with,
     source::{Problem, Severity},
 };
 use serde_json::json;
@@ -39,11 +39,11 @@ pub(super) struct CheckArgs {
 }
 
 pub(super) fn main(args: &CheckArgs) -> ExitCode {
-    // For what it says about the project.
-    if let Err(err) = with_sources(&args.sources) {
-        return failed(args.output, &err);
-    }
-    let problems = check(&args.sources.named());
+    let builder = match with_sources(&args.sources) {
+        Ok(builder) => builder,
+        Err(err) => return failed(args.output, &err),
+    };
+    let problems = check_with(&args.sources.named(), builder.config().file_check);
     print(&match args.output {
         ListOutput::Table => text(&problems, &args.sources.project),
         ListOutput::Json => json(&problems),
