@@ -163,7 +163,7 @@ fn is_name(lower: &str) -> bool {
         }
         one => name.contains(one),
     };
-    !name.contains('/') && NAMES.iter().any(|one| has(&one))
+    !name.contains('/') && NAMES.iter().any(has)
 }
 
 #[cfg(test)]
