@@ -311,7 +311,7 @@ impl<'a> Planned<'a> {
             0 => result.cached = result.success(),
             _ => {
                 result.ran = trace.time_run(now.into_std());
-                result.anomaly = trace.outlier().map(Anomaly::Outlier);
+                result.anomaly = trace.outlier().map(|one| Box::new(Anomaly::Outlier(one)));
                 // The last attempt failed, and an older answer stands in for it.
                 result.cached = result.success() && trace.last_error().is_some();
             }
@@ -323,7 +323,9 @@ impl<'a> Planned<'a> {
             false,
         ) = (&self.todo, result.cached)
         {
-            result.anomaly = runs.unusual().map(Anomaly::Ongoing).or(result.anomaly);
+            if let Some(unusual) = runs.unusual() {
+                result.anomaly = Some(Box::new(Anomaly::Ongoing(unusual)));
+            }
         }
         if let (Ended::Failed(HookError::CircuitOpen(_)), Todo::Run(own)) = (&result.ended, &self.todo) {
             if own.tell_once() {

@@ -326,7 +326,12 @@ pub(crate) enum SavedInput {
 const CWD: &str = "/cwd";
 
 fn key_of(rule: &CacheKey, files: &Files, req: &HookRequest) -> Option<Key> {
-    let (has_relative, files) = (files.has_relative(), files.stamp(req.field(CWD))?);
+    // A look into the input costs as much as all the rest.
+    let cwd = match files.has_relative() {
+        true => req.field(CWD),
+        false => None,
+    };
+    let files = files.stamp(cwd)?;
     let input = match rule {
         CacheKey::WholeInput => Input::Whole(Whole(req.clone())),
         CacheKey::Fields(pointers) => {
@@ -335,8 +340,7 @@ fn key_of(rule: &CacheKey, files: &Files, req: &HookRequest) -> Option<Key> {
             Input::Fields(serde_json::to_vec(&fields).ok()?.into())
         }
     };
-    let by_fields = matches!(input, Input::Fields(_));
-    let place = req.field(CWD).filter(|_| has_relative && by_fields);
+    let place = cwd.filter(|_| matches!(input, Input::Fields(_)));
     Some(Key {
         input,
         files,

@@ -8,7 +8,7 @@ use std::{
     pin::pin,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering::SeqCst},
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
     },
     task::{Context, Poll},
     time::Duration,
@@ -131,12 +131,12 @@ async fn an_event_that_is_dropped_at_any_of_its_polls_leaves_nothing_behind() {
 
 /// A service that panics wherever it is asked to.
 #[derive(Debug)]
-struct Panics(&'static str);
+struct Panics(&'static str, Arc<AtomicBool>);
 
 impl Clone for Panics {
     fn clone(&self) -> Self {
-        assert_ne!(self.0, "armed clone", "in clone");
-        Self(if self.0 == "clone" { "armed clone" } else { self.0 })
+        assert!(self.0 != "clone" || !self.1.load(SeqCst), "in clone");
+        Self(self.0, Arc::clone(&self.1))
     }
 }
 
@@ -186,8 +186,11 @@ async fn a_service_that_panics_anywhere_fails_alone() {
         "drop",
         "drop while pending",
     ] {
-        let hook = Hook::service("panics", EVENT, Panics(place)).timeout(Duration::from_secs(1));
+        let is_built = Arc::default();
+        let hook = Hook::service("panics", EVENT, Panics(place, Arc::clone(&is_built)))
+            .timeout(Duration::from_secs(1));
         let manager = manager([hook, takes("fine", EVENT, 10)]);
+        is_built.store(true, SeqCst);
         for _ in 0..3 {
             let results = run(&manager).await.results;
             assert!(results[1].success(), "{place}");
@@ -212,7 +215,7 @@ async fn a_service_that_panics_anywhere_fails_alone() {
 async fn a_panic_in_what_is_called_off_is_nobodys_trouble() {
     let hooks = || {
         [
-            Hook::service("panics", EVENT, Panics("drop while pending")),
+            Hook::service("panics", EVENT, Panics("drop while pending", Arc::default())),
             takes("fine", EVENT, 10),
         ]
     };
