@@ -122,12 +122,9 @@ impl HookManager {
             };
             entries.push(Entry::new(what, twin, needs));
         }
-        // A dependency on a copy of a handler is one on the first, which runs for both.
-        let twins: Vec<usize> = entries.iter().map(|entry| entry.twin).collect();
         let mut by_event: HashMap<HookEvent, Vec<usize>> = HashMap::new();
         let mut everywhere = Vec::new();
-        for (at, entry) in entries.iter_mut().enumerate() {
-            entry.needs.iter_mut().for_each(|need| *need = twins[*need]);
+        for (at, entry) in entries.iter().enumerate() {
             match &entry.what {
                 What::Broken(hook) if hook.is_whole_source => everywhere.push(at),
                 _ => by_event.entry(entry.event().clone()).or_default().push(at),
