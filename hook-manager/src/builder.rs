@@ -8,7 +8,9 @@ use crate::{
     config::{self, BuildError, Config, Preset},
     declared::Hook,
     manager::HookManager,
+    ownership::FileCheck,
     source::{self, Sources},
+    trust::Trust,
 };
 
 /// Builds a [`HookManager`]: figures, sources of hooks, and hooks of this process.
@@ -21,6 +23,7 @@ pub struct HookManagerBuilder {
     config: Config,
     sources: Sources,
     hooks: Vec<Hook>,
+    trust: Option<Trust>,
 }
 
 impl HookManagerBuilder {
@@ -243,6 +246,34 @@ impl HookManagerBuilder {
         self
     }
 
+    /// What is asked of the files that decide what runs. By default that others cannot change them.
+    ///
+    /// ```
+    /// use hook_manager::{FileCheck, HookManager};
+    ///
+    /// let manager = HookManager::builder().file_check(FileCheck::Strict).build()?;
+    /// # Ok::<(), hook_manager::BuildError>(())
+    /// ```
+    pub fn file_check(mut self, check: FileCheck) -> Self {
+        self.config.file_check = check;
+        self
+    }
+
+    /// Whether only hooks from files are run that their user has recorded as trusted, as they are now. Off by default: it is the
+    /// host's to ask. Hooks of the builder's own are not meant.
+    ///
+    /// See [`trust`](crate::trust).
+    pub fn require_trust(mut self, on: bool) -> Self {
+        self.config.require_trust = on;
+        self
+    }
+
+    /// Where it is recorded whose hooks are trusted. By default in [the user's own record](Trust::of_user).
+    pub fn trust(mut self, record: Trust) -> Self {
+        self.trust = Some(record);
+        self
+    }
+
     /// Reads the sources and builds the manager.
     ///
     /// What is wrong *in* a source is no error here: everything that can be used is, and the rest is
@@ -251,7 +282,7 @@ impl HookManagerBuilder {
     /// # Errors
     ///
     /// If a figure is out of its range, or a hook given to the builder cannot be used. The error names
-    /// the field or the hook, what was found, and what was expected.
+    /// the field or the hook, what was found, and what was expected. If the hooks are not trusted and have to be.
     pub fn build(self) -> Result<HookManager, BuildError> {
         self.config.check()?;
         let mut declared = Vec::new();
@@ -270,7 +301,14 @@ impl HookManagerBuilder {
         let names = declared
             .iter()
             .map(|(spec, _): &(crate::HookSpec, _)| (spec.event.clone(), Arc::clone(&spec.name)));
-        let loaded = source::load_beside(&self.sources, names.collect());
+        let loaded = source::load_beside(&self.sources, names.collect(), self.config.file_check);
+        // Afterwards: what was changed while it was read is not trusted.
+        if self.config.require_trust {
+            let record = self.trust.or_else(Trust::of_user);
+            // Without a home nothing was ever recorded.
+            let record = record.unwrap_or_else(|| Trust::at("/nonexistent/trusted.json"));
+            record.check(&self.sources).map_err(BuildError::Untrusted)?;
+        }
         HookManager::new(Arc::new(self.config), declared, loaded)
     }
 }

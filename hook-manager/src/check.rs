@@ -9,10 +9,11 @@
 //! }
 //! ```
 
-use std::path::Path;
+use std::{collections::HashSet, path::Path};
 
 use crate::{
     hook::{HookSpec, OnFailure, Origin},
+    ownership::FileCheck,
     source::{self, Problem, Severity, Sources, place::field_of},
 };
 
@@ -24,19 +25,26 @@ mod programs;
 /// - matchers that match no known tool, or no value that the event has; patterns that match more than they seem to; `*` as if
 ///   it were a file name's;
 /// - programs, scripts and interpreters that are missing or may not be run, of command lines that are plain to see;
-/// - scripts that others may change: world-writable ones, those of another user, those in a folder that anybody may write to;
+/// - settings and scripts that others may change: world-writable ones, those of another user, those in a folder that anybody
+///   may write to. They are [not used](FileCheck), which makes it an error;
 /// - times of 1,000 seconds and more, which look like milliseconds;
 /// - guards whose failure lets the action pass.
 ///
 /// In the order of the files, line by line. Reads files, starts nothing, and blocks its thread while it does.
 pub fn check(sources: &Sources) -> Vec<Problem> {
-    let loaded = source::load(sources);
+    check_with(sources, FileCheck::default())
+}
+
+/// The same for a manager that asks of files what `file_check` says. Where it asks nothing, scripts that others may change are
+/// no more than a warning.
+pub fn check_with(sources: &Sources, file_check: FileCheck) -> Vec<Problem> {
+    let loaded = source::load_beside(sources, HashSet::new(), file_check);
     let mut problems: Vec<Problem> = loaded.problems.into_iter().map(louder).collect();
     let project = sources.project.as_deref();
     let project = project.map(|dir| std::path::absolute(dir).unwrap_or_else(|_| dir.into()));
     for hook in &loaded.hooks {
         matchers::check(hook, &mut problems);
-        programs::check(hook, project.as_deref(), &mut problems);
+        programs::check(hook, project.as_deref(), file_check, &mut problems);
         guard(hook, &mut problems);
         seconds(hook, &mut problems);
     }

@@ -6,6 +6,7 @@ use std::{
 };
 
 use clap::{Parser, Subcommand, ValueEnum};
+use hook_manager::source::Sources;
 use serde::{Deserialize, Serialize};
 
 pub(crate) mod admin;
@@ -19,6 +20,7 @@ pub(crate) mod run;
 mod serve;
 pub(crate) mod signals;
 mod table;
+mod trust;
 
 /// Runs the lifecycle hooks of coding agents: guarded, timed, bounded, their decisions merged.
 #[derive(Debug, Parser)]
@@ -45,6 +47,7 @@ enum Command {
     Install(install::InstallArgs),
     Uninstall(install::UninstallArgs),
     Check(check::CheckArgs),
+    Trust(trust::TrustArgs),
     Completions(completions::CompletionsArgs),
 }
 
@@ -86,6 +89,10 @@ pub(crate) struct RunArgs {
     /// Whether a daemon answers; without this one that runs does, and none is started
     #[arg(long, value_enum, value_name = "WHEN")]
     pub(crate) daemon: Option<Daemon>,
+    /// Run only hooks that `hook-manager trust` has recorded as they are now; where they are not, tools are not
+    /// allowed. HOOK_MANAGER_REQUIRE_TRUST=1 does the same for every command
+    #[arg(long)]
+    pub(crate) require_trust: bool,
 }
 
 /// Lists the hooks that were found, and what was ignored and why
@@ -129,6 +136,15 @@ pub(crate) struct SourceArgs {
 }
 
 impl SourceArgs {
+    /// The same for the library.
+    pub(crate) fn named(&self) -> Sources {
+        Sources {
+            project: Some(self.project.clone()),
+            settings: self.settings.clone(),
+            hooks_dir: self.hooks_dir.clone(),
+        }
+    }
+
     /// What named the project.
     fn named_by(&self) -> &'static str {
         let option = |word: std::ffi::OsString| {
@@ -196,6 +212,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Install(args) => install::install(args),
         Command::Uninstall(args) => install::uninstall(&args),
         Command::Check(args) => check::main(&args),
+        Command::Trust(args) => trust::main(&args),
         Command::Completions(args) => completions::main(&args),
     }
 }
@@ -208,6 +225,15 @@ pub(crate) fn print(text: &str) -> bool {
     let mut out = io::stdout().lock();
     let newline = if text.ends_with('\n') { "" } else { "\n" };
     write!(out, "{text}{newline}").and_then(|()| out.flush()).is_ok()
+}
+
+/// Tells of an error of ours: on standard error, and where JSON is expected, as that.
+pub(crate) fn failed(output: ListOutput, err: &str) -> ExitCode {
+    complain(err);
+    if output == ListOutput::Json {
+        print(&format!("{:#}", serde_json::json!({ "error": err })));
+    }
+    ExitCode::from(1)
 }
 
 /// Prints a diagnostic to standard error.

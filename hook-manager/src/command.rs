@@ -4,7 +4,6 @@ use std::{
     env,
     ffi::OsString,
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
 pub(crate) use self::recipe::Recipe;
@@ -97,7 +96,10 @@ impl CommandHook {
             .command(cwd)
             .env(DEPTH, (depth_of(req.var(DEPTH)) + 1).to_string());
         let command = match req.environment() {
-            Some(vars) => command.environment(Arc::clone(vars)),
+            Some(vars) => match self.recipe.environment(Some(vars)) {
+                Some(vars) => command.environment(vars),
+                None => command,
+            },
             None => command,
         };
         // What no environment can hold must not keep the hook from running.

@@ -1,6 +1,6 @@
 use std::{path::PathBuf, time::Duration};
 
-use crate::source::Problem;
+use crate::{ownership::FileCheck, source::Problem};
 
 mod error;
 mod file;
@@ -66,6 +66,10 @@ pub struct Config {
     pub save_results: bool,
     /// Whether each event is logged there, in `performance.jsonl`. Off by default.
     pub performance_log: bool,
+    /// What is asked of the files that decide what runs: that others cannot change them, by default.
+    pub file_check: FileCheck,
+    /// Whether only hooks are run that their user has [recorded](crate::trust) as trusted. Off by default.
+    pub require_trust: bool,
 }
 
 impl Default for Config {
@@ -93,6 +97,8 @@ impl Default for Config {
             save_every: Duration::from_secs(60),
             save_results: false,
             performance_log: false,
+            file_check: FileCheck::default(),
+            require_trust: false,
         }
     }
 }

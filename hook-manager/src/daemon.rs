@@ -17,6 +17,7 @@ mod http;
 pub(crate) mod look;
 mod patient;
 pub(crate) mod place;
+mod redact;
 mod ring;
 pub(crate) mod server;
 mod session;

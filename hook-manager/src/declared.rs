@@ -5,6 +5,7 @@ use tower::{Service, ServiceExt, service_fn, util::BoxCloneSyncService};
 
 use crate::{
     config::BuildError,
+    environment::is_pattern,
     event::HookEvent,
     hook::{
         CacheKey, CacheRule, Handler, HookSpec, Http, IfDependencyFails, OnFailure, OnOpen, Origin, Priority,
@@ -47,6 +48,7 @@ pub struct Hook {
     idempotent: bool,
     cache: Option<CacheRule>,
     schedule: Schedule,
+    env_allow: Option<Vec<String>>,
 }
 
 #[derive(Debug)]
@@ -165,6 +167,7 @@ impl Hook {
             idempotent: false,
             cache: None,
             schedule: Schedule::default(),
+            env_allow: None,
         }
     }
 
@@ -273,6 +276,20 @@ impl Hook {
         self
     }
 
+    /// Has a program see these variables of the environment and no others, beside a few that programs need: `PATH`,
+    /// `LANG`, `LC_ALL`, `LC_CTYPE`, `TZ`, `TMPDIR`, and those that tell it about the project and the session. A star at the
+    /// end of a name stands for any rest. By default it sees all of them, as with hosts.
+    ///
+    /// ```
+    /// use hook_manager::{Hook, HookEvent};
+    ///
+    /// let hook = Hook::shell("deploy", HookEvent::Stop, "./deploy.sh").env_allow(["HOME", "AWS_*"]);
+    /// ```
+    pub fn env_allow<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
+        self.env_allow = Some(names.into_iter().map(Into::into).collect());
+        self
+    }
+
     pub(crate) fn into_spec(self) -> Result<(HookSpec, Option<UserService>), BuildError> {
         let bad = |problem: String| BuildError::Hook {
             hook: self.name.clone(),
@@ -286,6 +303,12 @@ impl Hook {
         }
         if self.schedule.max_concurrent == Some(0) {
             return Err(bad("max_concurrent: expected 1 or more, found 0".into()));
+        }
+        let wrong = |name: &&String| !is_pattern(name);
+        if let Some(name) = self.env_allow.iter().flatten().find(wrong) {
+            return Err(bad(format!(
+                "env_allow: expected variables' names, such as HOME or AWS_*, found {name:?}"
+            )));
         }
         let matcher = Matcher::new(&self.event, &self.matcher).map_err(|err| bad(err.to_string()))?;
         let condition = match &self.condition {
@@ -331,6 +354,7 @@ impl Hook {
             background: false,
             schedule: self.schedule,
             status_message: None,
+            env_allow: self.env_allow.map(Into::into),
             origin: Origin::builder(),
         };
         Ok((spec, service))

@@ -45,6 +45,9 @@ pub struct HookSpec {
     pub schedule: Schedule,
     /// What the host shows while it runs.
     pub status_message: Option<String>,
+    /// The variables of the environment that a program may see, by name, or by how names begin (`AWS_*`); beside a few
+    /// that programs need, such as `PATH`. `None`: all of them, as hosts do.
+    pub env_allow: Option<Arc<[String]>>,
     /// Where it was declared.
     pub origin: Origin,
 }
@@ -78,6 +81,7 @@ impl HookSpec {
             background: false,
             schedule: Schedule::default(),
             status_message: None,
+            env_allow: None,
             origin: Origin::builder(),
         }
     }
@@ -117,6 +121,8 @@ impl HookSpec {
             condition: self.condition.as_ref().map(|rule| rule.as_str().into()),
             // One that nobody waits for cannot stand in for one that decides.
             background: self.background,
+            // Nor one that sees more.
+            env_allow: self.env_allow.clone(),
             // Nothing else tells two services apart.
             name: matches!(self.handler, Handler::InProcess).then(|| Arc::clone(&self.name)),
         }
@@ -143,6 +149,7 @@ pub struct Identity {
     handler: Handler,
     condition: Option<Arc<str>>,
     background: bool,
+    env_allow: Option<Arc<[String]>>,
     name: Option<Arc<str>>,
 }
 

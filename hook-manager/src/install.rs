@@ -26,6 +26,7 @@ mod back;
 mod change;
 mod entry;
 mod file;
+mod lock;
 mod moving;
 mod print;
 
@@ -95,19 +96,22 @@ impl Routing {
     ///
     /// # Errors
     ///
-    /// If a settings file cannot be read, is a symbolic link out of the project, has a hook that cannot be used, or has
-    /// a part that would be lost.
+    /// If a settings file cannot be read, is read-only, is a symbolic link out of the project, has a hook that cannot be
+    /// used, or has a part that would be lost; or if another plan for this project is still there after 5 s.
     pub fn install(&self) -> Result<Plan, Refused> {
-        moving::install(self)
+        let lock = lock::lock(&self.project)?;
+        Ok(moving::install(self)?.under(lock))
     }
 
     /// What would be changed to have everything as it was. There is nothing to change where nothing is installed.
     ///
     /// # Errors
     ///
-    /// If something was edited since, unless it is said what to do with that; or if a file cannot be read.
+    /// If something was edited since, unless it is said what to do with that; if a file cannot be read, or is read-only;
+    /// or if another plan for this project is still there after 5 s.
     pub fn uninstall(&self, edits: Edits) -> Result<Plan, Refused> {
-        back::uninstall(self, edits)
+        let lock = lock::lock(&self.project)?;
+        Ok(back::uninstall(self, edits)?.under(lock))
     }
 }
 

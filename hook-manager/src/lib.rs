@@ -11,6 +11,7 @@ mod command;
 mod config;
 mod declared;
 mod dependencies;
+mod environment;
 mod error;
 mod estimate;
 pub mod event;
@@ -29,6 +30,7 @@ mod manager;
 pub mod matcher;
 mod merge;
 mod output;
+mod ownership;
 mod plan;
 mod policy;
 pub mod process;
@@ -42,6 +44,7 @@ pub mod source;
 mod stack;
 mod state;
 mod succession;
+pub mod trust;
 mod worker;
 
 pub use self::{
@@ -64,6 +67,7 @@ pub use self::{
     manager::HookManager,
     merge::Merged,
     output::{Decision, HookOutput},
+    ownership::FileCheck,
     request::{HookRequest, InputError},
     result::{Ended, EventReport, HookResult},
     shutdown::ShutdownReport,

@@ -238,7 +238,7 @@ fn way(
                 ..Limits::default()
             };
             let hook = CommandHook {
-                recipe: recipe(&spec.handler, config),
+                recipe: recipe(spec, &spec.handler, config),
                 limits,
             };
             own::build(spec, config, Leaf::new(hook, timeout, slots), None)
@@ -255,7 +255,7 @@ fn way(
                 grace: config.grace,
                 limit: config.output_limit,
             };
-            let hook = WorkerHook::new(recipe(&worker.run, config), &figures);
+            let hook = WorkerHook::new(recipe(spec, &worker.run, config), &figures);
             let pool = hook.handle();
             own::build(spec, config, Leaf::new(hook, timeout, slots), Some(pool))
         }
@@ -285,10 +285,12 @@ fn way(
     }))
 }
 
-fn recipe(handler: &Handler, config: &Config) -> Recipe {
+fn recipe(spec: &HookSpec, handler: &Handler, config: &Config) -> Recipe {
     Recipe {
         handler: handler.clone(),
         project: config.project.clone(),
+        env_allow: spec.env_allow.clone(),
+        file_check: config.file_check,
     }
 }
 

@@ -11,6 +11,7 @@ use crate::{
     event::HookEvent,
     hook::{HookSpec, Identity, OnFailure, Origin},
     matcher::Matcher,
+    ownership::FileCheck,
 };
 
 mod directory;
@@ -157,11 +158,16 @@ impl fmt::Display for Problem {
 ///
 /// Reads files, and blocks its thread while it does.
 pub fn load(sources: &Sources) -> Loaded {
-    load_beside(sources, HashSet::new())
+    load_beside(sources, HashSet::new(), FileCheck::Off)
 }
 
-/// The same beside hooks that have names already.
-pub(crate) fn load_beside(sources: &Sources, names: HashSet<(HookEvent, Arc<str>)>) -> Loaded {
+/// The same beside hooks that have names already; and files that others can change count as ones that cannot be read.
+pub(crate) fn load_beside(
+    sources: &Sources,
+    names: HashSet<(HookEvent, Arc<str>)>,
+    check: FileCheck,
+) -> Loaded {
+    let project = sources.project.as_deref();
     let mut loaded = Loaded::default();
     let mut found = Vec::new();
     let mut limits = limits::HttpLimits::default();
@@ -169,7 +175,10 @@ pub(crate) fn load_beside(sources: &Sources, names: HashSet<(HookEvent, Arc<str>
     let mut disabled: Option<(bool, PathBuf)> = None;
     let mut host = HashSet::new();
     for File { path, must_exist, of } in sources.files() {
-        let mut settings = settings::read(&path, must_exist);
+        let mut settings = match check.check(&path, project) {
+            Ok(()) => settings::read(&path, must_exist),
+            Err(why) => settings::refused(&path, why),
+        };
         if of == Whose::Host {
             installed::leave_to_host(&mut settings, &mut host);
         }
@@ -179,7 +188,10 @@ pub(crate) fn load_beside(sources: &Sources, names: HashSet<(HookEvent, Arc<str>
         disabled = disabled.or(settings.disable_all_hooks.map(|disabled| (disabled, path)));
     }
     if let Some(path) = &sources.hooks_dir {
-        let directory = directory::read(path);
+        let directory = match check.check(path, project) {
+            Ok(()) => directory::read(path),
+            Err(why) => directory::refused(path, why),
+        };
         loaded.problems.extend(directory.problems);
         found.extend(directory.found.into_iter().map(|one| (Whose::Named, one)));
     }
@@ -221,6 +233,24 @@ pub(crate) fn load_beside(sources: &Sources, names: HashSet<(HookEvent, Arc<str>
         }
     }
     loaded
+}
+
+/// What stands for a source that is not used because others can change it.
+fn refused(name: &str, origin: Origin, why: String) -> (Found, Problem) {
+    let what = match why.split_once(": ") {
+        // The origin says where.
+        Some((_, what)) => what.to_owned(),
+        None => why.clone(),
+    };
+    let reason = format!("{why}; the hooks in it are not run");
+    let broken = Found::Broken(Box::new(BrokenHook::whole_source(name, reason, origin.clone())));
+    let problem = Problem {
+        severity: Severity::Error,
+        origin,
+        what,
+        expected: None,
+    };
+    (broken, problem)
 }
 
 /// One settings file to read.

@@ -275,11 +275,14 @@ pub(crate) fn key(entry: &Entry) -> String {
 pub(crate) fn identity(spec: &HookSpec) -> String {
     let rule = spec.cache.as_ref().map(|rule| (&rule.key, &rule.files));
     let condition = spec.condition.as_ref().map(crate::rule::Rule::as_str);
-    let text = format!(
+    let mut text = format!(
         "{:?}\0{}\0{condition:?}\0{rule:?}",
         spec.handler,
         spec.matcher.text()
     );
+    if let Some(allow) = &spec.env_allow {
+        text.push_str(&format!("\0{allow:?}"));
+    }
     hex(&Sha256::digest(text.as_bytes())[..16])
 }
 

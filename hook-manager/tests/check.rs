@@ -214,17 +214,17 @@ fn every_mistake_is_found_with_what_was_expected() {
         ),
         (
             one("Stop", None, json!({ "command": "./open.sh" })),
-            "warning",
+            "error",
             "hooks[0].command",
-            "everybody may change",
-            "chmod o-w",
+            "runs open.sh, which is not used: everybody may change it",
+            "chmod go-w",
         ),
         (
             one("Stop", None, json!({ "command": "./shared/x.sh" })),
-            "warning",
+            "error",
             "hooks[0].command",
-            "put another file into its folder",
-            "chmod o-w shared",
+            "put another one into its folder",
+            "shared`, or `file_check",
         ),
         (
             one(
@@ -416,4 +416,33 @@ fn the_help_of_every_command_has_an_example_of_it() {
             "{word}: {help}"
         );
     }
+}
+
+#[test]
+fn what_is_not_used_because_others_may_change_it_is_an_error_unless_nobody_asks() {
+    let project = Project::with_settings(&one("Stop", None, json!({ "command": "./open.sh" })));
+    script(&project, "open.sh", "#!/bin/sh\n");
+    let mode = |file: &str, mode: u32| {
+        let permissions = fs::Permissions::from_mode(mode);
+        fs::set_permissions(project.path().join(file), permissions).unwrap();
+    };
+    assert_eq!(check(&project, &["--strict"]).code, 0);
+    mode("open.sh", 0o757);
+    let (found, code) = findings(&project);
+    assert_eq!((found.len(), code), (1, 1), "{found:#?}");
+    assert_eq!(text(&found[0], "severity"), "error");
+    project.file(".claude/hook-manager.toml", "file_check = \"off\"\n");
+    let (found, code) = findings(&project);
+    assert_eq!((found.len(), code), (1, 0), "{found:#?}");
+    assert_eq!(text(&found[0], "severity"), "warning");
+    fs::remove_file(project.path().join(".claude/hook-manager.toml")).unwrap();
+    mode("open.sh", 0o755);
+    mode(".claude/settings.json", 0o606);
+    let (found, code) = findings(&project);
+    assert_eq!((found.len(), code), (1, 1), "{found:#?}");
+    assert!(
+        text(&found[0], "what").starts_with("everybody may change it"),
+        "{found:#?}"
+    );
+    assert!(text(&found[0], "file").ends_with("settings.json"), "{found:#?}");
 }

@@ -20,3 +20,5 @@ mod lost;
 mod protocol;
 #[path = "daemon/settings.rs"]
 mod settings;
+#[path = "daemon/trust.rs"]
+mod trust;

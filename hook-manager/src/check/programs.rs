@@ -14,6 +14,7 @@ use crate::{
         preflight::{is_in_path, runs},
     },
     hook::{Handler, HookSpec, Origin, Shell},
+    ownership::FileCheck,
     source::{Problem, Severity, place::field_of},
 };
 
@@ -27,7 +28,12 @@ const BUILT_IN: &[&str] = &[
 /// The longest first line of a script that says what runs it.
 const FIRST_LINE: u64 = 256;
 
-pub(super) fn check(hook: &HookSpec, project: Option<&Path>, problems: &mut Vec<Problem>) {
+pub(super) fn check(
+    hook: &HookSpec,
+    project: Option<&Path>,
+    file_check: FileCheck,
+    problems: &mut Vec<Problem>,
+) {
     let handler = match &hook.handler {
         Handler::Worker(worker) => &worker.run,
         handler => handler,
@@ -39,6 +45,9 @@ pub(super) fn check(hook: &HookSpec, project: Option<&Path>, problems: &mut Vec<
     let recipe = Recipe {
         handler: handler.clone(),
         project: project.map(Into::into),
+        env_allow: None,
+        // Told by itself.
+        file_check: FileCheck::Off,
     };
     let cwd = recipe.home();
     if let Handler::Shell { shell, .. } = handler {
@@ -85,7 +94,10 @@ pub(super) fn check(hook: &HookSpec, project: Option<&Path>, problems: &mut Vec<
     }
     for file in files {
         interpreter(&file, &origin, project, problems);
-        others(&file, &origin, project, problems);
+        match file_check {
+            FileCheck::Off => others(&file, &origin, project, problems),
+            _ => not_used(&file, &origin, project, file_check, problems),
+        }
     }
 }
 
@@ -137,6 +149,24 @@ fn first_line(file: &Path) -> Option<String> {
         .ok()?;
     let line = bytes.split(|byte| *byte == b'\n').next()?;
     Some(String::from_utf8_lossy(line).into_owned())
+}
+
+/// Whether a file is not used because somebody else can change it.
+fn not_used(
+    file: &Path,
+    origin: &Origin,
+    project: Option<&Path>,
+    file_check: FileCheck,
+    problems: &mut Vec<Problem>,
+) {
+    let Err(why) = file_check.check_program(file, project) else {
+        return;
+    };
+    let (why, expected) = why.split_once("; expected ").unwrap_or((&why, "a file of yours"));
+    // It begins with the file's name.
+    let why = why.strip_prefix(&format!("{}: ", file.display())).unwrap_or(why);
+    let what = format!("runs {}, which is not used: {why}", shown(file, project));
+    problems.push(say(Severity::Error, origin.clone(), what, expected));
 }
 
 /// Whether somebody else can change what runs.

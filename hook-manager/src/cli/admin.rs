@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Subcommand;
 use serde_json::Value;
 
-use super::{ListOutput, SourceArgs, USAGE, complain, print, run::with_sources};
+use super::{ListOutput, SourceArgs, USAGE, complain, failed, print, run::build_to_look};
 use crate::daemon::{
     client,
     look::look,
@@ -114,7 +114,7 @@ pub(super) fn health(args: &LookArgs) -> ExitCode {
                 _ => ExitCode::from(1),
             }
         }
-        Err(err) => failed(&err),
+        Err(err) => failed(args.output, &err),
     }
 }
 
@@ -164,7 +164,7 @@ fn show(args: &LookArgs, wanted: Look, view: fn(&Value) -> String) -> ExitCode {
             true => ExitCode::SUCCESS,
             false => ExitCode::from(1),
         },
-        Err(err) => failed(&err),
+        Err(err) => failed(args.output, &err),
     }
 }
 
@@ -175,11 +175,6 @@ fn put(args: &LookArgs, value: &Value, view: fn(&Value) -> String) -> bool {
     }
 }
 
-fn failed(err: &str) -> ExitCode {
-    complain(err);
-    ExitCode::from(1)
-}
-
 /// From the daemon; or from the saved state, on which a hand is laid just the same.
 fn seen(args: &LookArgs, wanted: &Look) -> Result<Value, String> {
     match client::look(&args.sources, wanted.clone()) {
@@ -187,9 +182,7 @@ fn seen(args: &LookArgs, wanted: &Look) -> Result<Value, String> {
         Err(trouble) if trouble.is_there => return Err(trouble.why),
         Err(_) => {}
     }
-    let manager = with_sources(&args.sources)?
-        .build()
-        .map_err(|err| err.to_string())?;
+    let manager = build_to_look(&args.sources)?;
     let seen = look(&manager, wanted)?;
     if matches!(wanted, Look::SetBreakers { .. } | Look::Invalidate(_)) {
         manager

@@ -4,12 +4,12 @@ use std::process::ExitCode;
 
 use clap::Args;
 use hook_manager::{
-    check::check,
-    source::{Problem, Severity, Sources},
+    check::check_with,
+    source::{Problem, Severity},
 };
 use serde_json::json;
 
-use super::{ListOutput, SourceArgs, complain, print, run::with_sources, table};
+use super::{ListOutput, SourceArgs, colour::judged, failed, print, run::with_sources, table};
 
 /// Looks for mistakes in settings, and in what they run
 ///
@@ -39,16 +39,11 @@ pub(super) struct CheckArgs {
 }
 
 pub(super) fn main(args: &CheckArgs) -> ExitCode {
-    // For what it says about the project.
-    if let Err(err) = with_sources(&args.sources) {
-        complain(err);
-        return ExitCode::from(1);
-    }
-    let problems = check(&Sources {
-        project: Some(args.sources.project.clone()),
-        settings: args.sources.settings.clone(),
-        hooks_dir: args.sources.hooks_dir.clone(),
-    });
+    let builder = match with_sources(&args.sources) {
+        Ok(builder) => builder,
+        Err(err) => return failed(args.output, &err),
+    };
+    let problems = check_with(&args.sources.named(), builder.config().file_check);
     print(&match args.output {
         ListOutput::Table => text(&problems, &args.sources.project),
         ListOutput::Json => json(&problems),
@@ -87,14 +82,10 @@ fn text(problems: &[Problem], project: &std::path::Path) -> String {
             .expected
             .as_ref()
             .map(|expected| format!(", expected {expected}"));
-        let line = format!(
-            "{}: {}: {}{}",
-            origin,
-            word(problem.severity),
-            problem.what,
-            expected.unwrap_or_default()
-        );
-        text.push_str(&table::line(&line));
+        let rest = format!("{}{}", problem.what, expected.unwrap_or_default());
+        let (origin, rest) = (table::line(&origin.to_string()), table::line(&rest));
+        let word = judged(word(problem.severity));
+        text.push_str(&format!("{origin}: {word}: {rest}"));
         text.push('\n');
     }
     let count = |severity, one: &str| match count(severity) {

@@ -9,8 +9,11 @@ const GREEN: &str = "32";
 const YELLOW: &str = "33";
 const RED: &str = "31";
 
-pub(super) fn bold(text: &str) -> String {
-    paint(text, "1")
+/// The titles are bold where there is a terminal, and words of judgement have their colours.
+pub(crate) fn headed(text: &str) -> String {
+    let (titles, rest) = text.split_once('\n').unwrap_or((text, ""));
+    let rest: Vec<String> = rest.lines().map(judged).collect();
+    format!("{}\n{}\n", paint(titles, "1"), rest.join("\n"))
 }
 
 /// The words by which a line tells good from bad, each in its colour.
@@ -19,12 +22,11 @@ pub(super) fn judged(line: &str) -> String {
         return line.to_owned();
     }
     let words = line.split_inclusive(' ').map(|word| {
-        let colour = match word.trim_end() {
+        let colour = match word.trim_end().trim_end_matches(':') {
             "healthy" | "ok" | "closed" | "allow" => GREEN,
             "degraded" | "half_open" | "half-open" | "ask" | "skipped" | "warning" => YELLOW,
-            "unhealthy" | "open" | "forced_open" | "deny" | "failed" | "timed_out" | "crashed" | "error" => {
-                RED
-            }
+            "unhealthy" | "unusable" | "open" | "forced_open" | "deny" | "failed" | "timed_out"
+            | "crashed" | "error" => RED,
             _ => return word.to_owned(),
         };
         let bare = word.trim_end();

@@ -3,17 +3,12 @@ use std::process::ExitCode;
 use hook_manager::{Handler, HookManager, HookSpec, Origin, source::Problem};
 use serde_json::{Value, json};
 
-use super::{ListArgs, ListOutput, complain, json::origin, print, run::with_sources, table};
+use super::{ListArgs, ListOutput, colour::headed, failed, json::origin, print, run::build_to_look, table};
 
 pub(super) fn main(args: &ListArgs) -> ExitCode {
-    let built =
-        with_sources(&args.sources).and_then(|builder| builder.build().map_err(|err| err.to_string()));
-    let manager = match built {
+    let manager = match build_to_look(&args.sources) {
         Ok(manager) => manager,
-        Err(err) => {
-            complain(err);
-            return ExitCode::from(1);
-        }
+        Err(err) => return failed(args.output, &err),
     };
     print(&match args.output {
         ListOutput::Table => text(&manager),
@@ -23,7 +18,7 @@ pub(super) fn main(args: &ListArgs) -> ExitCode {
     ExitCode::from(u8::from(!usable))
 }
 
-fn text(manager: &HookManager) -> String {
+pub(super) fn text(manager: &HookManager) -> String {
     let titles = [
         "EVENT",
         "HOOK",
@@ -40,7 +35,7 @@ fn text(manager: &HookManager) -> String {
     rows.extend(hooks.into_iter().map(|hook| row(manager, hook)));
     let mut text = match rows.len() {
         1 => "no hooks were found\n".to_owned(),
-        _ => table::columns(&rows),
+        _ => headed(&table::columns(&rows)),
     };
     for hook in manager.broken_hooks() {
         let (name, event, reason) = (table::line(&hook.name), &hook.event, table::line(&hook.reason));
@@ -137,6 +132,7 @@ fn json(manager: &HookManager) -> String {
                 "async": hook.background,
                 "idempotent": hook.idempotent,
                 "cached": hook.cache.is_some(),
+                "env_allow": hook.env_allow.as_deref(),
                 "source": origin(&hook.origin),
             })
         })

@@ -8,11 +8,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use hook_manager::{HookEvent, HookManager, HookManagerBuilder, Part, default_state_dir, process};
+use hook_manager::{
+    BuildError, HookEvent, HookManager, HookManagerBuilder, Part, default_state_dir, process,
+};
 use tokio::{runtime, select};
 
-use self::conduct::{Asked, Reply, answer, ours, prepare};
-use super::{Output, RunArgs, SourceArgs, complain, print, signals::Signals};
+use self::conduct::{Asked, Reply, answer, ours, prepare, untrusted};
+use super::{Output, RunArgs, SourceArgs, colour::headed, complain, print, signals::Signals};
 use crate::daemon::client::{self, Way};
 
 pub(crate) mod conduct;
@@ -44,9 +46,17 @@ pub(super) fn main(args: RunArgs) -> ExitCode {
         Way::InProcess => (in_process(&args, asked), None),
         // Its hooks may have run, or may not: each has failed, and means what its owner says.
         Way::Lost { why, daemon } => {
-            let manager = manager(&args).ok();
-            (ours(output, manager.as_ref(), &asked.event, &why), daemon)
+            let reply = match manager(&args) {
+                Ok(manager) => ours(output, Some(&manager), &asked.event, &why),
+                Err(NotBuilt::Other(_)) => ours(output, None, &asked.event, &why),
+                Err(NotBuilt::Untrusted(why)) => untrusted(output, &asked.event, &why),
+            };
+            (reply, daemon)
         }
+    };
+    let reply = match output {
+        Output::Table => coloured(reply),
+        Output::Json | Output::Host => reply,
     };
     let code = tell(&reply);
     if let Some(daemon) = killed {
@@ -58,7 +68,8 @@ pub(super) fn main(args: RunArgs) -> ExitCode {
 fn in_process(args: &RunArgs, asked: Asked) -> Reply {
     let manager = match manager(args) {
         Ok(manager) => manager,
-        Err(err) => return ours(asked.output, None, &asked.event, &err),
+        Err(NotBuilt::Untrusted(why)) => return untrusted(asked.output, &asked.event, &why),
+        Err(NotBuilt::Other(err)) => return ours(asked.output, None, &asked.event, &err),
     };
     let runtime = match runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -102,6 +113,16 @@ fn in_process(args: &RunArgs, asked: Asked) -> Reply {
     reply
 }
 
+/// Here, and not where the event was run: a daemon has no terminal.
+fn coloured(reply: Reply) -> Reply {
+    let text = &reply.stdout;
+    let stdout = match text.split_once("\n\n") {
+        Some((table, rest)) if table.starts_with("HOOK ") => format!("{}\n{rest}", headed(table)),
+        _ => return reply,
+    };
+    Reply { stdout, ..reply }
+}
+
 /// Says to the host what it reads; the answer first, for standard error may be a pipe nobody empties.
 fn tell(reply: &Reply) -> u8 {
     let is_told = print(&reply.stdout);
@@ -115,14 +136,46 @@ fn tell(reply: &Reply) -> u8 {
     }
 }
 
-fn manager(args: &RunArgs) -> Result<HookManager, String> {
-    let mut builder = with_sources(&args.sources)?;
+fn manager(args: &RunArgs) -> Result<HookManager, NotBuilt> {
+    let mut builder = with_sources(&args.sources).map_err(NotBuilt::Other)?;
     if let Some(deadline) = args.deadline {
         builder = builder.deadline(deadline);
     }
     if let Some(n) = args.max_concurrent_hooks {
         builder = builder.max_concurrent_hooks(n);
     }
+    build(builder, args.require_trust)
+}
+
+/// Why there is no manager.
+pub(crate) enum NotBuilt {
+    Untrusted(String),
+    Other(String),
+}
+
+impl NotBuilt {
+    pub(crate) fn why(self) -> String {
+        match self {
+            Self::Untrusted(why) | Self::Other(why) => why,
+        }
+    }
+}
+
+/// For somebody who runs hooks. That hooks have to be trusted, the figures may say as well.
+pub(crate) fn build(builder: HookManagerBuilder, require_trust: bool) -> Result<HookManager, NotBuilt> {
+    let is_required = require_trust || builder.config().require_trust;
+    builder
+        .require_trust(is_required)
+        .build()
+        .map_err(|err| match err {
+            BuildError::Untrusted(err) => NotBuilt::Untrusted(err.to_string()),
+            err => NotBuilt::Other(err.to_string()),
+        })
+}
+
+/// For somebody who looks, and runs none.
+pub(crate) fn build_to_look(sources: &SourceArgs) -> Result<HookManager, String> {
+    let builder = with_sources(sources)?.require_trust(false);
     builder.build().map_err(|err| err.to_string())
 }
 
@@ -152,6 +205,9 @@ pub(crate) fn with_sources(args: &SourceArgs) -> Result<HookManagerBuilder, Stri
     };
     let figures = args.project.join(FIGURES);
     if figures.exists() {
+        // It cannot say itself what is asked of it.
+        let before = HookManager::builder().env().map_err(|err| err.to_string())?;
+        before.config().file_check.check(&figures, Some(&args.project))?;
         builder = builder.config_file(&figures).map_err(|err| err.to_string())?;
     }
     builder = builder.env().map_err(|err| err.to_string())?;

@@ -39,6 +39,9 @@ pub(super) struct ServeArgs {
     /// Seconds without a client after which it ends, or `never`
     #[arg(long, value_name = "SECONDS", default_value = "1800", value_parser = idle)]
     idle_exit: Idle,
+    /// Run only hooks that `hook-manager trust` has recorded as they are now
+    #[arg(long)]
+    require_trust: bool,
     /// Seconds that events under way have to end when it ends
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
     drain: Duration,
@@ -53,6 +56,7 @@ pub(super) fn main(args: &ServeArgs) -> ExitCode {
             sources: args.sources.clone(),
             http: args.http,
             token,
+            require_trust: args.require_trust,
             idle_exit: args.idle_exit.0,
             drain: args.drain,
         };

@@ -1,7 +1,9 @@
 use std::{
     env,
+    ffi::OsString,
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use super::{
@@ -9,10 +11,15 @@ use super::{
     preflight::{self, Line},
 };
 use crate::{
+    environment::allowed,
     error::HookError,
     hook::{Handler, Shell},
+    ownership::FileCheck,
     process::Command,
 };
+
+/// An environment.
+type Vars = Arc<[(OsString, OsString)]>;
 
 /// How a hook's program is started.
 #[derive(Debug)]
@@ -20,6 +27,9 @@ pub(crate) struct Recipe {
     /// A program or a line for a shell.
     pub(crate) handler: Handler,
     pub(crate) project: Option<PathBuf>,
+    /// The variables that it sees; all of them, where nothing is said.
+    pub(crate) env_allow: Option<Arc<[String]>>,
+    pub(crate) file_check: FileCheck,
 }
 
 impl Recipe {
@@ -49,10 +59,27 @@ impl Recipe {
         }
     }
 
-    /// Says what is missing, if the program or its script is not there to be run.
+    /// Says what is missing, if the program or its script is not there to be run; or who else could have written it.
     pub(crate) fn check(&self, line: Option<&Line>, cwd: &Path) -> Result<(), HookError> {
-        let checked = line.map_or(Ok(()), |line| preflight::check(line, cwd));
+        let checked = line.map_or(Ok(()), |line| {
+            preflight::check(line, cwd)?;
+            if self.file_check == FileCheck::Off {
+                return Ok(());
+            }
+            let (_, files) = preflight::runs(line, cwd);
+            let check = |file: &PathBuf| self.file_check.check_program(file, self.project.as_deref());
+            files.iter().try_for_each(check)
+        });
         checked.map_err(|why| HookError::CouldNotStart(why.into()))
+    }
+
+    /// What of the asker's environment the program sees, or of ours; `None` for all of ours.
+    pub(crate) fn environment(&self, asker: Option<&Vars>) -> Option<Vars> {
+        match (&self.env_allow, asker) {
+            (None, asker) => asker.cloned(),
+            (Some(allow), Some(vars)) => Some(allowed(vars.iter().cloned(), allow).collect()),
+            (Some(allow), None) => Some(allowed(env::vars_os(), allow).collect()),
+        }
     }
 
     /// The shell that reads the command line, if it is of the POSIX kind, and the line.
@@ -90,6 +117,10 @@ impl Recipe {
             Handler::InProcess | Handler::Http(_) | Handler::Worker(_) | Handler::HostOnly { .. } => {
                 unreachable!("no program: {}", self.handler)
             }
+        };
+        let command = match self.environment(None) {
+            Some(vars) => command.environment(vars),
+            None => command,
         };
         command
             .cwd(cwd)

@@ -1,5 +1,7 @@
 use std::{fmt, path::PathBuf};
 
+use crate::trust::Untrusted;
+
 /// A manager cannot be built as asked.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -30,6 +32,8 @@ pub enum BuildError {
         /// Their names; the first one is also the last.
         hooks: Vec<String>,
     },
+    /// The hooks are not [trusted](crate::trust), and that is required.
+    Untrusted(Untrusted),
     /// A configuration file, or the environment, says something that cannot be used.
     Config {
         /// Where.
@@ -83,6 +87,7 @@ impl fmt::Display for BuildError {
                 "hooks wait for each other in a circle: {}; expected one of them to go first",
                 hooks.join(" -> ")
             ),
+            Self::Untrusted(err) => err.fmt(f),
             Self::Config {
                 place,
                 key,

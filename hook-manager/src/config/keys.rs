@@ -3,6 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use super::{BuildError, Config};
+use crate::ownership::FileCheck;
 
 /// One figure of a [`Config`].
 pub(super) struct Key {
@@ -23,6 +24,11 @@ enum Kind {
         get: fn(&Config) -> Duration,
     },
     Path(fn(&mut Config) -> &mut Option<PathBuf>),
+    /// One word out of a few.
+    Word {
+        expected: &'static str,
+        set: fn(&mut Config, &str) -> bool,
+    },
 }
 
 /// A value as it was written, wherever that was.
@@ -100,6 +106,18 @@ pub(super) const KEYS: &[Key] = &[
     time!(save_every, Duration::from_secs(1)),
     flag!(save_results),
     flag!(performance_log),
+    flag!(require_trust),
+    Key {
+        name: "file_check",
+        kind: Kind::Word {
+            expected: "\"off\", \"others\" or \"strict\"",
+            set: |config, word| {
+                FileCheck::find(word)
+                    .map(|check| config.file_check = check)
+                    .is_some()
+            },
+        },
+    },
 ];
 
 impl Key {
@@ -116,6 +134,7 @@ impl Key {
                 format!("seconds from {} to {}", least.as_secs_f64(), DAY.as_secs())
             }
             Kind::Path(_) => "a path".into(),
+            Kind::Word { expected, .. } => (*expected).into(),
         }
     }
 
@@ -142,6 +161,7 @@ impl Key {
                     None => return false,
                 }
             }
+            (Kind::Word { set, .. }, Written::Text(word)) => return set(config, word),
             (Kind::Path(at), Written::Text(text)) if !text.is_empty() => *at(config) = Some(text.into()),
             _ => return false,
         }
@@ -152,7 +172,7 @@ impl Key {
     pub(super) fn read(&self, text: &str) -> Written {
         let word = text.trim();
         match &self.kind {
-            Kind::Path(_) => Written::Text(text.into()),
+            Kind::Path(_) | Kind::Word { .. } => Written::Text(text.into()),
             Kind::Flag(_) => match word {
                 "true" | "1" | "on" | "yes" => Written::Flag(true),
                 "false" | "0" | "off" | "no" => Written::Flag(false),

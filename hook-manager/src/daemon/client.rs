@@ -82,18 +82,17 @@ fn ask(args: &RunArgs, asked: &Asked) -> Result<Way, String> {
         (Err(trouble), Some(Daemon::Auto)) => {
             // For the events to come; this one is not kept waiting.
             if trouble.nobody_is_there() && asked.depth == 0 {
-                start(&args.sources, &place)
-                    .unwrap_or_else(|err| complain(format_args!("note: no daemon: {err}")));
+                start(args, &place).unwrap_or_else(|err| complain(format_args!("note: no daemon: {err}")));
             }
             return Err(trouble.to_string());
         }
-        (Err(trouble), Some(Daemon::Always)) if trouble.passes() => started(&args.sources, &place)?,
+        (Err(trouble), Some(Daemon::Always)) if trouble.passes() => started(args, &place)?,
         (Err(trouble), _) => return Err(trouble.to_string()),
     };
     match order(&mut talk, args, asked, input) {
         // It was about to end when we came, which is nobody's fault: the next one will do it.
         Err(not_run) if not_run.is_ending && args.daemon == Some(Daemon::Always) => {
-            let mut talk = started(&args.sources, &place)?;
+            let mut talk = started(args, &place)?;
             order(&mut talk, args, asked, input)
         }
         told => told,
@@ -153,6 +152,7 @@ fn order(talk: &mut Talk, args: &RunArgs, asked: &Asked, input: &[u8]) -> Result
         gone: millis(asked.started.elapsed()),
         max_concurrent_hooks: args.max_concurrent_hooks,
         depth: asked.depth,
+        require_trust: args.require_trust,
         input: input.len(),
         environment: environment.len(),
     });
@@ -245,7 +245,8 @@ pub(crate) struct NoLook {
 }
 
 /// Starts a daemon that outlives us. Whoever starts it knows nothing of how it fares; its log does.
-fn start(sources: &SourceArgs, place: &Place) -> io::Result<()> {
+fn start(args: &RunArgs, place: &Place) -> io::Result<()> {
+    let sources = &args.sources;
     place.create()?;
     // Another daemon may write to it at this moment, of which this one will be told that it serves already.
     let log = fs::OpenOptions::new()
@@ -271,6 +272,9 @@ fn start(sources: &SourceArgs, place: &Place) -> io::Result<()> {
     if let Some(dir) = &sources.hooks_dir {
         command.arg("--hooks-dir").arg(std::path::absolute(dir)?);
     }
+    if args.require_trust {
+        command.arg("--require-trust");
+    }
     command
         .current_dir("/")
         // Where a hook starts it, it is none of that hook's.
@@ -289,12 +293,12 @@ fn start(sources: &SourceArgs, place: &Place) -> io::Result<()> {
     clippy::disallowed_methods,
     reason = "there is no runtime here, and nothing to be told by"
 )]
-fn started(sources: &SourceArgs, place: &Place) -> Result<Talk, String> {
+fn started(args: &RunArgs, place: &Place) -> Result<Talk, String> {
     let until = Instant::now() + STARTING;
     for turn in 0_u32.. {
         // Again and again: one that is about to end may still hold the place, and a second one gives way.
         if turn % 50 == 0 {
-            start(sources, place).map_err(|err| err.to_string())?;
+            start(args, place).map_err(|err| err.to_string())?;
         }
         match Talk::open(place, STARTING, Foreign::IsAskedToGo) {
             Ok(talk) => return Ok(talk),

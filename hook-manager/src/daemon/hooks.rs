@@ -11,12 +11,15 @@ use std::{
     },
 };
 
-use hook_manager::{HookManager, Invalidate};
+use hook_manager::{
+    HookManager, Invalidate,
+    trust::{Content, Trust},
+};
 use tokio::{sync, task};
 
 use crate::cli::{
     SourceArgs, complain,
-    run::{FIGURES, with_sources},
+    run::{self, FIGURES, NotBuilt, with_sources},
 };
 
 /// Managers whose last events may still be under way.
@@ -26,6 +29,7 @@ const WATCHED: usize = 1_000;
 
 pub(super) struct Hooks {
     sources: SourceArgs,
+    require_trust: bool,
     now: Mutex<Arc<Current>>,
     former: Mutex<VecDeque<HookManager>>,
     /// Held while sources are read: by one at a time.
@@ -34,10 +38,14 @@ pub(super) struct Hooks {
 
 pub(super) struct Current {
     pub(super) manager: HookManager,
+    /// What is watched beside the sources.
+    also: Vec<PathBuf>,
     stamps: Vec<Stamp>,
     /// Why these are still the hooks of before, if they are.
     stale: Option<Arc<str>>,
     is_told: AtomicBool,
+    /// Why none of them may be run, if so.
+    pub(super) untrusted: Option<String>,
 }
 
 /// What a file is known by: device, inode, size, mode, and when it was changed.
@@ -45,16 +53,23 @@ pub(super) struct Current {
 struct Stamp(PathBuf, Option<([u64; 4], [i64; 4])>);
 
 impl Hooks {
-    pub(super) fn load(sources: SourceArgs) -> Result<Self, String> {
-        let stamps = stamps(&sources);
-        let manager = build(&sources)?;
+    pub(super) fn load(sources: SourceArgs, require_trust: bool) -> Result<Self, String> {
+        // The figures may say so, too; unless they cannot be read, which building tells.
+        let by_figures = with_sources(&sources).is_ok_and(|builder| builder.config().require_trust);
+        let require_trust = require_trust || by_figures;
+        let also = also(&sources, require_trust);
+        let stamps = stamps(&sources, &also);
+        let manager = build(&sources, require_trust).map_err(NotBuilt::why)?;
         Ok(Self {
             sources,
+            require_trust,
             now: Mutex::new(Arc::new(Current {
                 manager,
+                also,
                 stamps,
                 stale: None,
                 is_told: AtomicBool::new(false),
+                untrusted: None,
             })),
             former: Mutex::default(),
             reading: sync::Mutex::new(()),
@@ -70,25 +85,29 @@ impl Hooks {
     /// reads them again if so.
     pub(super) async fn current(&self) -> Arc<Current> {
         let now = self.now();
-        if now.stamps == stamps(&self.sources) {
+        if now.stamps == stamps(&self.sources, &now.also) {
             return now;
         }
         let _reading = self.reading.lock().await;
         let now = self.now();
-        // Before the sources are read: what changes meanwhile is seen the next time.
-        let stamps = stamps(&self.sources);
-        if now.stamps == stamps {
+        if now.stamps == stamps(&self.sources, &now.also) {
             return now;
         }
-        let (before, sources) = (now.manager.clone(), self.sources.clone());
+        // Before the sources are read: what changes meanwhile is seen the next time.
+        let also = also(&self.sources, self.require_trust);
+        let stamps = stamps(&self.sources, &also);
+        let (before, sources, require_trust) =
+            (now.manager.clone(), self.sources.clone(), self.require_trust);
         let built = task::spawn_blocking(move || {
             // So that the new one goes on where the old one is. What went wrong is in its health.
             let _ = before.save();
-            build(&sources)
+            build(&sources, require_trust)
         });
-        let built = built.await.unwrap_or_else(|err| Err(err.to_string()));
+        let built = built
+            .await
+            .unwrap_or_else(|err| Err(NotBuilt::Other(err.to_string())));
         let built = built.and_then(|manager| match unreadable(&now.manager, &manager) {
-            Some(why) => Err(why),
+            Some(why) => Err(NotBuilt::Other(why)),
             None => Ok(manager),
         });
         let next = Arc::new(match built {
@@ -99,21 +118,37 @@ impl Hooks {
                 self.retire(now.manager.clone());
                 Current {
                     manager,
+                    also,
                     stamps,
                     stale: None,
                     is_told: AtomicBool::new(false),
+                    untrusted: None,
                 }
             }
-            Err(why) => {
+            // What they run may have changed as well: not even the ones of before.
+            Err(NotBuilt::Untrusted(why)) => {
+                complain(&why);
+                Current {
+                    manager: now.manager.clone(),
+                    also,
+                    stamps,
+                    stale: None,
+                    is_told: AtomicBool::new(false),
+                    untrusted: Some(why),
+                }
+            }
+            Err(NotBuilt::Other(why)) => {
                 let why = format!(
                     "the hooks' settings have changed and cannot be used, so the hooks of before stay: {why}"
                 );
                 complain(&why);
                 Current {
                     manager: now.manager.clone(),
+                    also,
                     stamps,
                     stale: Some(why.into()),
                     is_told: AtomicBool::new(false),
+                    untrusted: now.untrusted.clone(),
                 }
             }
         });
@@ -149,12 +184,12 @@ impl Current {
 
     /// The same, for somebody who only looks.
     pub(super) fn why_stale(&self) -> Option<&str> {
-        self.stale.as_deref()
+        self.stale.as_deref().or(self.untrusted.as_deref())
     }
 }
 
-fn build(sources: &SourceArgs) -> Result<HookManager, String> {
-    with_sources(sources)?.build().map_err(|err| err.to_string())
+fn build(sources: &SourceArgs, require_trust: bool) -> Result<HookManager, NotBuilt> {
+    run::build(with_sources(sources).map_err(NotBuilt::Other)?, require_trust)
 }
 
 /// A source that could be read before and cannot be now: in the middle of being edited, most likely.
@@ -172,7 +207,18 @@ fn unreadable(before: &HookManager, after: &HookManager) -> Option<String> {
     Some(problem.map_or_else(|| lost.display().to_string(), ToString::to_string))
 }
 
-fn stamps(sources: &SourceArgs) -> Vec<Stamp> {
+/// Where hooks have to be trusted: the record, and what they run, for to change that is to change them.
+fn also(sources: &SourceArgs, require_trust: bool) -> Vec<PathBuf> {
+    if !require_trust {
+        return Vec::new();
+    }
+    let content = Content::of(&sources.named());
+    let files = content.as_ref().map(Content::files).unwrap_or_default();
+    let record = Trust::of_user().map(|trust| trust.file().to_owned());
+    files.iter().cloned().chain(record).collect()
+}
+
+fn stamps(sources: &SourceArgs, also: &[PathBuf]) -> Vec<Stamp> {
     let claude = sources.project.join(".claude");
     let of_project = [
         "settings.local.json",
@@ -195,6 +241,7 @@ fn stamps(sources: &SourceArgs) -> Vec<Stamp> {
         files.sort();
         paths.extend(files);
     }
+    paths.extend(also.iter().cloned());
     paths.into_iter().map(stamp).collect()
 }
 

@@ -9,6 +9,8 @@ use std::{
 use hook_manager::{Ended, EventReport, HookResult};
 use serde_json::{Value, json};
 
+use super::redact::redact;
+
 /// How many events are remembered.
 const EVENTS: usize = 256;
 /// How much is remembered of a text.
@@ -88,8 +90,17 @@ fn result(result: &HookResult) -> Value {
         "ran_ms": ms(result.ran),
         "attempts": result.attempts,
         "cached": result.cached,
-        "reason": result.reason().as_deref().map(short),
+        // Before it is cut: the half of a secret is one.
+        "reason": result.reason().map(|reason| short(&redact(head(&reason)))),
     })
+}
+
+/// Enough of a text for its beginning, however much of that is not shown.
+fn head(text: &str) -> &str {
+    match text.char_indices().nth(20 * TEXT) {
+        Some((at, _)) => &text[..at],
+        None => text,
+    }
 }
 
 pub(super) fn short(text: &str) -> String {

@@ -46,6 +46,8 @@ pub(crate) struct Options {
     pub(crate) http: Option<SocketAddr>,
     /// What HTTP clients must know.
     pub(crate) token: Option<String>,
+    /// Whether only hooks are run that are recorded as trusted.
+    pub(crate) require_trust: bool,
     /// After how long without a client it ends; never, if there is none.
     pub(crate) idle_exit: Option<Duration>,
     /// How long events under way may take to end when it ends.
@@ -91,7 +93,7 @@ pub(crate) async fn serve(options: Options) -> Result<(), String> {
     // Should it be killed, the next one ends them; as we do now. It does not matter where there is no such thing.
     let _ = process::mark_programs(place.owner());
     let project = std::path::absolute(&options.sources.project).unwrap_or_default();
-    let hooks = Hooks::load(options.sources)?;
+    let hooks = Hooks::load(options.sources, options.require_trust)?;
     for problem in hooks
         .now()
         .manager

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::cli::{
     Output,
-    run::conduct::{Asked, Reply, answer, prepare},
+    run::conduct::{Asked, Reply, answer, prepare, untrusted},
 };
 
 /// How long a client may take to say what it wants, and to take what it is told.
@@ -182,6 +182,9 @@ fn refusal(
     ours: &[(std::ffi::OsString, std::ffi::OsString)],
 ) -> Option<String> {
     let config = manager.config();
+    if order.require_trust && !config.require_trust {
+        return Some("the daemon does not ask whose hooks are trusted".into());
+    }
     if let Some(n) = order
         .max_concurrent_hooks
         .filter(|n| *n != config.max_concurrent_hooks)
@@ -214,6 +217,9 @@ pub(super) async fn run(
     environment: Option<Vec<(std::ffi::OsString, std::ffi::OsString)>>,
 ) -> Reply {
     let manager = &current.manager;
+    if let Some(why) = &current.untrusted {
+        return untrusted(asked.output, &asked.event, why);
+    }
     let (event, output, started) = (asked.event.clone(), asked.output, asked.started);
     let total = asked.deadline.unwrap_or(manager.config().deadline);
     let (req, mut notes) = match prepare(manager, asked) {

@@ -66,6 +66,8 @@ pub(crate) struct RunOrder {
     pub(crate) gone: u64,
     pub(crate) max_concurrent_hooks: Option<usize>,
     pub(crate) depth: u32,
+    /// Whether only trusted hooks may be run.
+    pub(crate) require_trust: bool,
     pub(crate) input: usize,
     pub(crate) environment: usize,
 }

@@ -90,6 +90,7 @@ pub(super) fn uninstall(routing: &Routing, edits: Edits) -> Result<Plan, Refused
             ours.path.clone()
         };
         if before != after {
+            now.as_ref().map_or(Ok(()), SettingsFile::may_be_changed)?;
             plan.changes.push(Change {
                 like: like.clone(),
                 path,

@@ -9,9 +9,15 @@ use std::{
 
 use similar::TextDiff;
 
+use super::lock::Lock;
+
 /// Changes that belong together, in the order in which they are made.
+///
+/// For as long as it is there, no other process makes a plan for the same project.
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
+    /// Held, and let go of with the plan.
+    pub(super) _lock: Lock,
     pub(super) changes: Vec<Change>,
     pub(super) notes: Vec<String>,
 }
@@ -31,6 +37,10 @@ pub struct Change {
 }
 
 impl Plan {
+    pub(super) fn under(self, lock: Lock) -> Self {
+        Self { _lock: lock, ..self }
+    }
+
     /// Whether there is nothing to change.
     pub fn is_empty(&self) -> bool {
         self.changes.is_empty()

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
@@ -57,6 +58,17 @@ pub(super) fn read(project: &Path, file: &str) -> Result<Option<SettingsFile>, R
 }
 
 impl SettingsFile {
+    /// Whoever made it read-only wants it as it is: it could be replaced all the same.
+    pub(super) fn may_be_changed(&self) -> Result<(), Refused> {
+        match fs::metadata(&self.path) {
+            Ok(meta) if meta.mode() & 0o200 == 0 => Err(Refused::new(format!(
+                "{}: it is read-only; expected a file that may be changed (`chmod u+w`)",
+                self.name
+            ))),
+            _ => Ok(()),
+        }
+    }
+
     pub(super) fn new(path: PathBuf, name: String, bytes: Vec<u8>) -> Result<Self, Refused> {
         let refuse = |at: Option<At>, what: String| {
             let at = at

@@ -88,6 +88,9 @@ pub(super) fn install(routing: &Routing) -> Result<Plan, Refused> {
     let mut settings = Vec::new();
     for (now, side) in sides.iter().filter(|(_, side)| !side.moved.is_empty()) {
         let after = side.file.with_hooks(&side.hooks(&entries));
+        if after != now.bytes {
+            now.may_be_changed()?;
+        }
         let kept = Change {
             path: project.join(".claude").join(format!("{}{BEFORE}", side.base())),
             name: format!("{}{BEFORE}", side.file.name),

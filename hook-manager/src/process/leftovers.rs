@@ -7,7 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The variable that says who has started a program: owner, process, and when that began.
+/// The variable that says who has started a program: owner, the numbering of processes that is meant (a container has
+/// its own), process, and when that began.
 const MARK: &str = "HOOK_RUN_BY";
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -29,7 +30,7 @@ pub fn mark_programs(owner: &str) -> io::Result<()> {
         let us = rustix::process::getpid();
         let started =
             linux::started(us).ok_or_else(|| io::Error::other("/proc says nothing about this process"))?;
-        let _ = OURS.set(format!("{owner}:{}:{started}", us.as_raw_pid()).into());
+        let _ = OURS.set(format!("{owner}:{}:{}:{started}", linux::numbering(), us.as_raw_pid()).into());
         Ok(())
     }
     #[cfg(not(target_os = "linux"))]
@@ -97,14 +98,14 @@ mod linux {
     }
 
     fn leftovers(owner: &str) -> Vec<(Pid, OwnedFd)> {
-        let us = getpid();
+        let (us, numbering) = (getpid(), numbering());
         let Ok(everybody) = everybody() else {
             return Vec::new();
         };
         let bears = |pid: Pid| {
             let environ = fs::read(format!("/proc/{}/environ", pid.as_raw_pid())).ok()?;
-            let (one, pid, started) = read(&environ)?;
-            (one == owner && !lives(pid, started)).then_some(())
+            let (one, theirs, pid, started) = read(&environ)?;
+            (one == owner && theirs == numbering && !lives(pid, started)).then_some(())
         };
         everybody
             .filter(|pid| *pid != us)
@@ -118,20 +119,28 @@ mod linux {
             .collect()
     }
 
-    /// Owner, process, and its beginning. The last mark is the one that counts, as in an environment.
-    fn read(environ: &[u8]) -> Option<(&str, Pid, u64)> {
+    /// Owner, numbering, process, and its beginning. The last mark is the one that counts, as in an environment.
+    fn read(environ: &[u8]) -> Option<(&str, &str, Pid, u64)> {
         let mark = environ
             .split(|byte| *byte == 0)
             .rev()
             .find_map(|var| var.strip_prefix(MARK.as_bytes())?.strip_prefix(b"="))?;
         let (rest, started) = std::str::from_utf8(mark).ok()?.rsplit_once(':')?;
-        let (owner, pid) = rest.rsplit_once(':')?;
+        let (rest, pid) = rest.rsplit_once(':')?;
+        let (owner, numbering) = rest.rsplit_once(':')?;
         let pid = Pid::from_raw(pid.parse().ok().filter(|pid| *pid > 0)?)?;
-        Some((owner, pid, started.parse().ok()?))
+        Some((owner, numbering, pid, started.parse().ok()?))
     }
 
     fn lives(pid: Pid, started: u64) -> bool {
         stat(pid).is_some_and(|stat| stat.is_alive && stat.started == started)
+    }
+
+    /// What tells our numbers of processes from those of a container that sees others.
+    pub(super) fn numbering() -> String {
+        let link = fs::read_link("/proc/self/ns/pid").unwrap_or_default();
+        let link = link.to_string_lossy();
+        link.chars().filter(char::is_ascii_digit).collect()
     }
 
     pub(super) fn started(pid: Pid) -> Option<u64> {
@@ -145,14 +154,14 @@ mod linux {
         #[test]
         fn a_mark_is_read_from_the_right() {
             let us = getpid();
-            let environ = format!("A=b\0{MARK}=a:b:{}:77\0", us.as_raw_pid());
-            assert_eq!(read(environ.as_bytes()), Some(("a:b", us, 77)));
+            let environ = format!("A=b\0{MARK}=a:b:40:{}:77\0", us.as_raw_pid());
+            assert_eq!(read(environ.as_bytes()), Some(("a:b", "40", us, 77)));
             for wrong in [
                 "",
                 "HOOK_RUN_BY=",
-                "HOOK_RUN_BY=a:0:1",
-                "HOOK_RUN_BY=a:-1:1",
-                "HOOK_RUN_BY=1:2",
+                "HOOK_RUN_BY=a:1:0:1",
+                "HOOK_RUN_BY=a:1:-1:1",
+                "HOOK_RUN_BY=1:2:3",
             ] {
                 assert_eq!(read(wrong.as_bytes()), None, "{wrong}");
             }

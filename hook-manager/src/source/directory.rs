@@ -55,6 +55,16 @@ pub(super) fn read(path: &Path) -> Directory {
     directory
 }
 
+/// A directory that is not looked at, and why: a sentence that names it.
+pub(super) fn refused(path: &Path, why: String) -> Directory {
+    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+    let (broken, problem) = super::refused(&name, Origin::directory(path), why);
+    Directory {
+        found: vec![broken],
+        problems: vec![problem],
+    }
+}
+
 fn files(path: &Path) -> io::Result<Vec<PathBuf>> {
     let files: io::Result<Vec<PathBuf>> = fs::read_dir(path)?.map(|entry| Ok(entry?.path())).collect();
     let mut files = files?;

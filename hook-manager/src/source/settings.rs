@@ -61,6 +61,17 @@ pub(super) fn read(path: &Path, must_exist: bool) -> Settings {
     file.settings
 }
 
+/// A file that is not read, and why: a sentence that names it.
+pub(super) fn refused(path: &Path, why: String) -> Settings {
+    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+    let (broken, problem) = super::refused(&name, Origin::settings(path), why);
+    Settings {
+        found: vec![broken],
+        problems: vec![problem],
+        ..Settings::default()
+    }
+}
+
 /// The content, or nothing if there is too much of it.
 fn bytes(path: &Path) -> io::Result<Option<Vec<u8>>> {
     // A named pipe would be waited for.

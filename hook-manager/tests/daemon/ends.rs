@@ -51,6 +51,25 @@ fn what_does_not_end_in_time_is_called_off_with_all_its_processes() {
 }
 
 #[test]
+fn told_twice_it_waits_no_longer() {
+    let hook = json!({ "type": "command", "command": "trap '' TERM; touch started; sleep 300 & sleep 300" });
+    let project = Project::with_hook("Stop", hook);
+    let daemon = Daemon::start(&project, &["--drain", "300"]);
+    let socket = daemon.socket();
+    let client = client(&project, "Stop", "{}", &["--deadline", "300"]);
+    wait_for(&project.path().join("started"));
+    daemon.signal(Signal::TERM);
+    wait_until("nothing more is taken in", || !socket.exists());
+    daemon.signal(Signal::TERM);
+    assert_eq!(client.wait_with_output().unwrap().status.code(), Some(1));
+    let (code, said) = daemon.end();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("again: events under way are called off"), "{said}");
+    assert!(said.contains("0 process groups are left"), "{said}");
+    no_process_is_left(&project);
+}
+
+#[test]
 fn a_client_that_goes_away_takes_its_hooks_with_it() {
     let hook = json!({ "type": "command", "command": "touch started; sleep 300 & sleep 300" });
     let project = Project::with_hook("Stop", hook);

@@ -156,3 +156,18 @@ fn without_a_daemon_the_saved_state_answers() {
     assert_eq!(trace.code, 1);
     assert!(trace.stderr.contains("only a daemon remembers"), "{trace:?}");
 }
+
+#[test]
+fn the_trace_keeps_no_secrets_and_the_host_is_told_all_of_it() {
+    let hook = json!({ "type": "command", "command": "echo 'not with API_TOKEN=hunter2-hunter2 in it' >&2; exit 2" });
+    let project = Project::with_hook("PreToolUse", hook);
+    let _daemon = Daemon::start(&project, &[]);
+    let told = project.run("PreToolUse", "{}", &["--daemon", "always", "--output", "host"]);
+    assert!(told.stderr.contains("hunter2-hunter2"), "{told:?}");
+    let at = project.path().to_str().unwrap();
+    let trace = project.command(&["trace", "--output", "json", "--project", at], "");
+    assert!(
+        trace.stdout.contains("not with API_TOKEN=[redacted] in it"),
+        "{trace:?}"
+    );
+}

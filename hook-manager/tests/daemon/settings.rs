@@ -111,3 +111,25 @@ fn hooks_that_have_not_changed_keep_their_cached_answers_when_others_have() {
     run();
     assert_eq!((runs("stays"), runs("changes"), runs("new")), (1, 2, 1));
 }
+
+#[test]
+fn settings_that_everybody_may_change_leave_the_hooks_of_before() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let project = Project::empty();
+    let path = project.file(".claude/settings.json", &says("guarded"));
+    let mode = |mode| std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+    let _daemon = Daemon::start(&project, &[]);
+    let run = || project.run("Stop", "{}", &["--daemon", "always", "--output", "host"]);
+    assert!(run().stdout.contains("guarded"));
+    std::fs::write(&path, says("foreign")).unwrap();
+    mode(0o666);
+    let told = run();
+    assert!(
+        told.stdout.contains("guarded") && !told.stdout.contains("\"foreign"),
+        "{told:?}"
+    );
+    assert!(told.stdout.contains("everybody may change it"), "{told:?}");
+    mode(0o644);
+    assert!(run().stdout.contains("foreign"));
+}

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::cli::{
-    colour::{bold, judged},
+    colour::{headed, judged},
     table::{columns, line},
 };
 
@@ -218,13 +218,6 @@ fn table(titles: &[&str], list: &Value, row: fn(&Value) -> Vec<String>) -> Strin
     let mut rows = vec![titles.iter().map(|title| (*title).to_owned()).collect()];
     rows.extend(list.iter().map(row));
     format!("\n{}", headed(&columns(&rows)))
-}
-
-/// The titles are bold where there is a terminal, and words of judgement have their colours.
-fn headed(text: &str) -> String {
-    let (titles, rest) = text.split_once('\n').unwrap_or((text, ""));
-    let rest: Vec<String> = rest.lines().map(judged).collect();
-    format!("{}\n{}\n", bold(titles), rest.join("\n"))
 }
 
 fn word(value: &Value) -> String {

@@ -118,7 +118,7 @@ pub(crate) fn ours(output: Output, manager: Option<&HookManager>, event: &HookEv
     let unknown;
     let manager = match manager {
         Some(manager) => manager,
-        None => match nobody_knows(event) {
+        None => match nobody_knows(event, "unknown", OnFailure::Ask) {
             Ok(manager) => {
                 unknown = manager;
                 &unknown
@@ -155,11 +155,28 @@ pub(crate) fn ours(output: Output, manager: Option<&HookManager>, event: &HookEv
     reply
 }
 
-/// Stands for the hooks of a manager that could not be built.
-fn nobody_knows(event: &HookEvent) -> Result<HookManager, BuildError> {
+/// Hooks that may not be run, because they are not trusted and have to be. What they were to guard does not happen: on
+/// tools at least, whatever the hooks themselves say about it.
+pub(crate) fn untrusted(output: Output, event: &HookEvent, why: &str) -> Reply {
+    let policy = match event {
+        HookEvent::PreToolUse | HookEvent::PermissionRequest => OnFailure::Block,
+        _ => OnFailure::Allow,
+    };
+    match nobody_knows(event, "untrusted", policy) {
+        Ok(manager) => ours(output, Some(&manager), event, why),
+        Err(_) => Reply {
+            notes: vec![why.to_owned()],
+            code: 2,
+            ..Reply::default()
+        },
+    }
+}
+
+/// Stands for hooks that nobody can ask.
+fn nobody_knows(event: &HookEvent, name: &str, policy: OnFailure) -> Result<HookManager, BuildError> {
     let unknown = |_: HookRequest| async { Err::<HookOutput, _>(io::Error::other("it is unknown")) };
-    let hook = Hook::function("unknown", event.clone(), unknown);
+    let hook = Hook::function(name, event.clone(), unknown);
     HookManager::builder()
-        .hook(hook.guard().on_failure(OnFailure::Ask))
+        .hook(hook.guard().on_failure(policy))
         .build()
 }

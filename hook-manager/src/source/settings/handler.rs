@@ -119,6 +119,7 @@ pub(super) fn read(
             background,
             schedule: ours.schedule,
             status_message,
+            env_allow: ours.env_allow,
             origin,
         })));
     }

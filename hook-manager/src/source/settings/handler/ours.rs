@@ -1,5 +1,7 @@
 //! `hookManager`: our extension to a handler, which the host ignores.
 
+use std::sync::Arc;
+
 use super::{
     super::{
         super::json::{Node, Tree},
@@ -8,8 +10,11 @@ use super::{
     HandlerReader,
     worker::WorkerFigures,
 };
-use crate::hook::{
-    CacheKey, CacheRule, IfDependencyFails, NAME_LIMIT, OnFailure, OnOpen, Priority, Schedule, is_name,
+use crate::{
+    environment::is_pattern,
+    hook::{
+        CacheKey, CacheRule, IfDependencyFails, NAME_LIMIT, OnFailure, OnOpen, Priority, Schedule, is_name,
+    },
 };
 
 /// The fields inside.
@@ -30,6 +35,7 @@ const OURS: &[&str] = &[
     "maxRunsPerMinute",
     "maxRunsPerSession",
     "worker",
+    "env",
 ];
 
 /// What it says, as far as it can be used.
@@ -43,6 +49,7 @@ pub(super) struct Ours {
     pub(super) on_open: Option<OnOpen>,
     pub(super) schedule: Schedule,
     pub(super) worker: Option<WorkerFigures>,
+    pub(super) env_allow: Option<Arc<[String]>>,
 }
 
 impl HandlerReader<'_, '_, '_> {
@@ -71,6 +78,7 @@ impl HandlerReader<'_, '_, '_> {
                 "idempotent" => ours.idempotent = self.bool(value, &field).unwrap_or_default(),
                 "cache" => ours.cache = self.cache(value, &field),
                 "worker" => ours.worker = self.worker_figures(value, &field),
+                "env" => ours.env_allow = self.env(value, &field),
                 "onFailure" => ours.on_failure = self.policy(value, &field),
                 "onOpen" => {
                     ours.on_open = self.word(value, &field, OnOpen::find, "\"skip\", \"ask\" or \"block\"");
@@ -143,6 +151,29 @@ impl HandlerReader<'_, '_, '_> {
             }
         }
         texts
+    }
+
+    /// What a program may see of the environment; `None` for all of it.
+    fn env(&mut self, node: &Node, field: &str) -> Option<Arc<[String]>> {
+        match &node.value {
+            Tree::Text(text) if text == "inherit" => None,
+            Tree::Object(entries) if matches!(&entries[..], [(key, _)] if key.name == "allow") => {
+                let (field, each) = (
+                    format!("{field}.allow"),
+                    "a variable's name, such as HOME or AWS_*",
+                );
+                let names = self.texts(&entries[0].1, &field, each, is_pattern);
+                Some(names.into())
+            }
+            _ => {
+                self.wrong(
+                    node,
+                    field,
+                    "\"inherit\", or an object with `allow`, a list of variables",
+                );
+                None
+            }
+        }
     }
 
     /// A whole number from 1.

@@ -1,0 +1,390 @@
+//! Whose hooks may run: a record, outside of every project, of what its user has looked at.
+//!
+//! Whoever clones a repository and has its hooks run, runs whatever its author wrote. Hosts ask once, in a dialogue, or
+//! not at all. Where that is not enough, [`require_trust`](crate::HookManagerBuilder::require_trust) has no manager built for
+//! hooks that are not in the [record](Trust) as they are now: settings files, figures, and the programs and scripts of the
+//! project that command lines plainly name, byte for byte.
+//!
+//! A script that another one calls, a module that it imports and a program outside of the project are not in it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    env, fmt,
+    fs::{self, File, OpenOptions},
+    io::{self, Read, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
+
+use rustix::{
+    fs::{FlockOperation, flock},
+    io::Errno,
+};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::{
+    command::{Recipe, preflight::runs},
+    hook::{Handler, HookSpec},
+    ownership::FileCheck,
+    source::{self, Sources},
+};
+
+/// More than any record.
+const LIMIT: u64 = 16 << 20;
+/// A file of a hook that is larger is not looked through, and so never trusted.
+const LARGE: u64 = 256 << 20;
+/// Projects that are remembered; those that were trusted first go first.
+const PROJECTS: usize = 10_000;
+/// How long another process may hold the lock.
+const PATIENCE: Duration = Duration::from_secs(2);
+const VERSION: u32 = 1;
+
+/// A file that says which hooks its user trusts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trust {
+    file: PathBuf,
+}
+
+/// The hooks of some sources as they are at a moment, to be looked at and [recorded](Trust::record).
+#[derive(Clone, Debug)]
+pub struct Content {
+    of: String,
+    digest: String,
+    files: Vec<PathBuf>,
+    is_empty: bool,
+}
+
+/// Why hooks are not run: a sentence that says what to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Untrusted {
+    why: String,
+}
+
+#[derive(Default, Serialize, Deserialize)]
+struct Record {
+    version: u32,
+    projects: BTreeMap<String, Entry>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Entry {
+    digest: String,
+    /// Seconds after 1970.
+    at: u64,
+}
+
+impl Content {
+    /// Reads everything that decides what runs.
+    ///
+    /// # Errors
+    ///
+    /// If a file is there and cannot be read.
+    pub fn of(sources: &Sources) -> io::Result<Self> {
+        let loaded = source::load(sources);
+        // What cannot be read may have been a hook.
+        let is_empty = loaded.hooks.is_empty() && loaded.broken.is_empty();
+        let files = files(sources, &loaded.hooks);
+        let mut digest = Sha256::new();
+        for file in &files {
+            digest.update((file.as_os_str().len() as u64).to_le_bytes());
+            digest.update(file.as_os_str().as_encoded_bytes());
+            match one(file) {
+                Ok(found) => {
+                    digest.update(b"is");
+                    digest.update(found);
+                }
+                Err(err) if err.kind() == io::ErrorKind::NotFound => digest.update(b"no"),
+                Err(err) => return Err(io::Error::new(err.kind(), format!("{}: {err}", file.display()))),
+            }
+        }
+        Ok(Self {
+            of: name(sources),
+            digest: hex(digest),
+            files,
+            is_empty,
+        })
+    }
+
+    /// The files that were read, whether they are there or not.
+    pub fn files(&self) -> &[PathBuf] {
+        &self.files
+    }
+}
+
+impl Trust {
+    /// The user's own record: `$XDG_STATE_HOME/hook-manager/trusted.json`, or `~/.local/state/hook-manager/trusted.json`. `None`
+    /// without a home.
+    pub fn of_user() -> Option<Self> {
+        let absolute = |name: &str| {
+            env::var_os(name)
+                .map(PathBuf::from)
+                .filter(|path| path.is_absolute())
+        };
+        let base = absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state")))?;
+        Some(Self::at(base.join("hook-manager/trusted.json")))
+    }
+
+    /// The record in this file.
+    pub fn at(file: impl Into<PathBuf>) -> Self {
+        Self { file: file.into() }
+    }
+
+    /// The file.
+    pub fn file(&self) -> &Path {
+        &self.file
+    }
+
+    /// Whether hooks may run as they are now. Where there is none there is nothing to trust, unless there was one.
+    ///
+    /// # Errors
+    ///
+    /// If they may not; also where it cannot be told.
+    pub fn check(&self, sources: &Sources) -> Result<(), Untrusted> {
+        let command = command(sources);
+        let no = |why: String| {
+            Err(Untrusted::new(format!(
+                "{why}; look at them, and then: `{command}`"
+            )))
+        };
+        let content = match Content::of(sources) {
+            Ok(content) => content,
+            Err(err) => return no(format!("whether the hooks are trusted cannot be told: {err}")),
+        };
+        let record = match self.read() {
+            Ok(record) => record,
+            Err(err) => return no(format!("whether the hooks are trusted cannot be told: {err}")),
+        };
+        match record.projects.get(&content.of) {
+            Some(entry) if entry.digest == content.digest => Ok(()),
+            Some(_) => no("the hooks, or what they run, have changed since they were trusted".into()),
+            None if content.is_empty => Ok(()),
+            None => no("the hooks are not trusted".into()),
+        }
+    }
+
+    /// Records that the hooks are trusted as they were when they were read.
+    ///
+    /// # Errors
+    ///
+    /// If the record cannot be read or written.
+    pub fn record(&self, content: &Content) -> io::Result<()> {
+        let at = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let entry = Entry {
+            digest: content.digest.clone(),
+            at: at.unwrap_or_default().as_secs(),
+        };
+        self.change(|record| {
+            record.projects.insert(content.of.clone(), entry);
+            while record.projects.len() > PROJECTS {
+                let oldest = record.projects.iter().min_by_key(|(_, entry)| entry.at);
+                let Some(oldest) = oldest.map(|(name, _)| name.clone()) else {
+                    break;
+                };
+                record.projects.remove(&oldest);
+            }
+            true
+        })
+        .map(|_| ())
+    }
+
+    /// Forgets that the hooks of these sources are trusted, and says whether they were.
+    ///
+    /// # Errors
+    ///
+    /// If the record cannot be read or written.
+    pub fn revoke(&self, sources: &Sources) -> io::Result<bool> {
+        self.change(|record| record.projects.remove(&name(sources)).is_some())
+    }
+
+    fn read(&self) -> io::Result<Record> {
+        let named = |what: String| io::Error::other(format!("{}: {what}", self.file.display()));
+        // A record that others can write is theirs.
+        FileCheck::Others
+            .check_ours(&self.file)
+            .map_err(io::Error::other)?;
+        let mut text = Vec::new();
+        match File::open(&self.file) {
+            Ok(file) => file.take(LIMIT).read_to_end(&mut text)?,
+            Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(Record::default()),
+            Err(err) => return Err(named(err.to_string())),
+        };
+        let record: Record = serde_json::from_slice(&text).map_err(|err| named(err.to_string()))?;
+        match record.version {
+            VERSION => Ok(record),
+            other => Err(named(format!("it is of version {other}; expected {VERSION}"))),
+        }
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Record) -> bool) -> io::Result<bool> {
+        let folder = self.file.parent().unwrap_or(Path::new("."));
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        let _lock = lock(folder)?;
+        let mut record = self.read()?;
+        record.version = VERSION;
+        if !change(&mut record) {
+            return Ok(false);
+        }
+        let mut text = serde_json::to_vec_pretty(&record).map_err(io::Error::other)?;
+        text.push(b'\n');
+        let mut new = self.file.clone().into_os_string();
+        new.push(".new");
+        match fs::remove_file(&new) {
+            Err(err) if err.kind() != io::ErrorKind::NotFound => return Err(err),
+            _ => {}
+        }
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&new)?;
+        file.write_all(&text)?;
+        file.sync_all()?;
+        fs::rename(&new, &self.file)?;
+        File::open(folder)?.sync_all()?;
+        Ok(true)
+    }
+}
+
+impl Untrusted {
+    fn new(why: String) -> Self {
+        Self { why }
+    }
+}
+
+impl fmt::Display for Untrusted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.why)
+    }
+}
+
+impl std::error::Error for Untrusted {}
+
+/// What a person has to type.
+fn command(sources: &Sources) -> String {
+    let mut command = "hook-manager trust".to_owned();
+    let options = sources.project.iter().map(|path| ("--project", path));
+    let options = options.chain(sources.settings.iter().map(|path| ("--settings", path)));
+    for (option, path) in options.chain(sources.hooks_dir.iter().map(|path| ("--hooks-dir", path))) {
+        command.push_str(&format!(" {option} {}", whole(path).display()));
+    }
+    command
+}
+
+/// Sources by their paths: other ones of the same project are trusted for themselves.
+fn name(sources: &Sources) -> String {
+    let mut name = String::new();
+    let parts = sources
+        .project
+        .iter()
+        .chain(&sources.settings)
+        .chain(&sources.hooks_dir);
+    for path in parts {
+        // No path has a zero in it, nor is this one of two meanings where it is no text.
+        name.push_str(&format!("{:?}\0", whole(path)));
+    }
+    name.pop();
+    name
+}
+
+fn whole(path: &Path) -> PathBuf {
+    fs::canonicalize(path)
+        .or_else(|_| std::path::absolute(path))
+        .unwrap_or_else(|_| path.to_owned())
+}
+
+/// Everything that decides what runs, each once, in an order that does not depend on who asks.
+fn files(sources: &Sources, hooks: &[HookSpec]) -> Vec<PathBuf> {
+    let mut files: BTreeSet<PathBuf> = sources.settings.iter().map(|file| whole(file)).collect();
+    if let Some(project) = &sources.project {
+        let claude = whole(project).join(".claude");
+        let names = source::installed::PAIRS
+            .into_iter()
+            .flat_map(|(host, ours)| [host, ours]);
+        files.extend(names.chain(["hook-manager.toml"]).map(|name| claude.join(name)));
+    }
+    if let Some(dir) = &sources.hooks_dir {
+        let dir = whole(dir);
+        let entries = fs::read_dir(&dir).into_iter().flatten().flatten();
+        files.extend(entries.map(|entry| entry.path()).filter(|path| !path.is_dir()));
+    }
+    let project = sources.project.as_deref().map(whole);
+    for hook in hooks {
+        files.extend(own_files(hook, project.as_deref()));
+    }
+    files.into_iter().collect()
+}
+
+/// The programs and scripts of the project that a hook plainly names.
+fn own_files(hook: &HookSpec, project: Option<&Path>) -> Vec<PathBuf> {
+    let handler = match &hook.handler {
+        Handler::Worker(worker) => &worker.run,
+        handler => handler,
+    };
+    let (true, Some(project)) = (
+        matches!(handler, Handler::Shell { .. } | Handler::Exec { .. }),
+        project,
+    ) else {
+        return Vec::new();
+    };
+    let recipe = Recipe {
+        handler: handler.clone(),
+        project: Some(project.into()),
+        env_allow: None,
+        file_check: FileCheck::Off,
+    };
+    let home = recipe.home();
+    let Some(line) = recipe.line(&home) else {
+        return Vec::new();
+    };
+    let (_, files) = runs(&line, &home);
+    let files = files.into_iter().filter_map(|file| fs::canonicalize(file).ok());
+    files.filter(|file| file.starts_with(project)).collect()
+}
+
+/// A digest of a file's content.
+fn one(file: &Path) -> io::Result<String> {
+    // A named pipe would be waited for.
+    if !fs::metadata(file)?.is_file() {
+        return Err(io::Error::other("it is not an ordinary file"));
+    }
+    let mut digest = Sha256::new();
+    match io::copy(&mut File::open(file)?.take(LARGE + 1), &mut digest)? {
+        size if size > LARGE => Err(io::Error::other(format!("it has more than {LARGE} bytes"))),
+        _ => Ok(hex(digest)),
+    }
+}
+
+fn hex(digest: Sha256) -> String {
+    digest
+        .finalize()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+#[expect(clippy::disallowed_methods, reason = "a file's lock cannot be awaited")]
+fn lock(folder: &Path) -> io::Result<File> {
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(folder.join("trusted.lock"))?;
+    let until = std::time::Instant::now() + PATIENCE;
+    loop {
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(file),
+            Err(Errno::WOULDBLOCK | Errno::INTR) if std::time::Instant::now() < until => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            Err(Errno::WOULDBLOCK) => {
+                return Err(io::Error::other(
+                    "another process holds the lock for more than 2 s",
+                ));
+            }
+            Err(err) => return Err(err.into()),
+        }
+    }
+}
