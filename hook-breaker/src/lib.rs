@@ -48,6 +48,8 @@ pub use policy::{Tally, TripPolicy, Window};
 pub use saved::SavedCircuit;
 pub use service::Breaker;
 
+#[cfg(feature = "http")]
+pub use hook_monitor::unavailable;
 pub use hook_monitor::{
     BoxError, Classify, ErrorsAsFailures, OnReject, Outcome, Reason, RejectWithError, Rejected, RespondWith,
 };

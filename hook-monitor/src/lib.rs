@@ -61,6 +61,8 @@ mod sync;
     allow(dead_code, reason = "without the layer, the models use a part of it")
 )]
 mod tally;
+#[cfg(feature = "http")]
+mod unavailable;
 
 pub use advice::{Advice, Advisor, Rule};
 #[cfg(feature = "layer")]
@@ -85,6 +87,8 @@ pub use service::Monitored;
 pub use source::{Gather, Label, Source, Status};
 pub use stack::{Figure, Monitor, NotRegistered, SourceSnapshot, StackSnapshot, Value};
 pub use striped::{Mine, Striped};
+#[cfg(feature = "http")]
+pub use unavailable::unavailable;
 
 /// Any error, boxed; the same type as `tower::BoxError`.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
