@@ -16,14 +16,14 @@ pub(super) fn main(args: &ListArgs) -> ExitCode {
         }
     };
     print(&match args.output {
-        ListOutput::Table => text(&manager),
+        ListOutput::Table => text(args, &manager),
         ListOutput::Json => json(&manager),
     });
     let usable = manager.broken_hooks().next().is_none() && !manager.problems().iter().any(Problem::is_error);
     ExitCode::from(u8::from(!usable))
 }
 
-fn text(manager: &HookManager) -> String {
+fn text(args: &ListArgs, manager: &HookManager) -> String {
     let titles = [
         "EVENT",
         "HOOK",
@@ -39,7 +39,7 @@ fn text(manager: &HookManager) -> String {
     hooks.sort_by(|a, b| a.event.cmp(&b.event));
     rows.extend(hooks.into_iter().map(|hook| row(manager, hook)));
     let mut text = match rows.len() {
-        1 => "no hooks were found\n".to_owned(),
+        1 => format!("no hooks were found in {}\n", args.sources.places()),
         _ => table::columns(&rows),
     };
     for hook in manager.broken_hooks() {
