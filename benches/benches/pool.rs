@@ -17,6 +17,7 @@ use futures::future::join_all;
 use hook_pool::ConnectionPool;
 use tokio::{
     runtime::{Builder, Runtime},
+    sync::Semaphore,
     time::{sleep, timeout},
 };
 use tower::service_fn;
@@ -220,6 +221,74 @@ fn contended(c: &mut Criterion) {
         line::<Ours>(c, &group, workers);
         line::<Deadpool>(c, &group, workers);
         line::<Bb8>(c, &group, workers);
+        line::<Untimed>(c, &group, workers);
+        line::<Permits>(c, &group, workers);
+        line::<Nothing>(c, &group, workers);
+    }
+}
+
+/// Ours, without a timer for each who waits: deadpool sets none here, bb8 does.
+#[derive(Clone)]
+struct Untimed(Ours);
+
+impl Peer for Untimed {
+    const NAME: &'static str = "hook-pool, no wait timeout";
+
+    async fn of(dial: &Dial, max: usize) -> Self {
+        let dial = dial.clone();
+        let connector = service_fn(move |()| {
+            let dial = dial.clone();
+            async move { dial.connect().await }
+        });
+        let pool = ConnectionPool::new(Connector::new(connector), max);
+        Self(Arc::new(pool.wait_timeout(Duration::MAX)))
+    }
+
+    async fn with<W: Future<Output = ()> + Send>(&self, work: impl FnOnce() -> W + Send) {
+        self.0.with(work).await;
+    }
+
+    fn connections(&self) -> usize {
+        self.0.connections()
+    }
+}
+
+/// No connections, only the right to have one: the least that a fair line costs.
+impl Peer for Arc<Semaphore> {
+    const NAME: &'static str = "tokio's semaphore alone";
+
+    async fn of(_: &Dial, max: usize) -> Self {
+        Self::new(Semaphore::new(max))
+    }
+
+    async fn with<W: Future<Output = ()> + Send>(&self, work: impl FnOnce() -> W + Send) {
+        let _permit = self.acquire().await.expect("never closed");
+        work().await;
+    }
+
+    fn connections(&self) -> usize {
+        0
+    }
+}
+
+/// No line either: each gives way twice, for its wait and for its work.
+#[derive(Clone)]
+struct Nothing;
+
+impl Peer for Nothing {
+    const NAME: &'static str = "two yields and no pool";
+
+    async fn of(_: &Dial, _: usize) -> Self {
+        Self
+    }
+
+    async fn with<W: Future<Output = ()> + Send>(&self, work: impl FnOnce() -> W + Send) {
+        tokio::task::yield_now().await;
+        work().await;
+    }
+
+    fn connections(&self) -> usize {
+        0
     }
 }
 
@@ -282,6 +351,7 @@ async fn impatient<P: Peer>() -> (usize, usize) {
 type Ours = Arc<ConnectionPool<Connector, ()>>;
 type Deadpool = deadpool::managed::Pool<Dial>;
 type Bb8 = bb8::Pool<Dial>;
+type Permits = Arc<Semaphore>;
 
 fn main() {
     let mut suite = Suite::named("pool");

@@ -33,15 +33,12 @@ impl Mode {
 
     /// Criterion, with this mode's times and the command line's filter.
     pub fn criterion(self) -> Criterion {
-        let (warm_up, measure, samples) = match self {
-            Self::Full => (1_000, 2_000, 50),
-            Self::Quick | Self::Smoke => (50, 150, 10),
+        let criterion = match self {
+            Self::Full => timed(1_000, 2_000).sample_size(50),
+            // Its analysis and its plots would take longer than what they are about.
+            Self::Quick | Self::Smoke => timed(50, 150).sample_size(10).nresamples(2_000).without_plots(),
         };
-        Criterion::default()
-            .warm_up_time(Duration::from_millis(warm_up))
-            .measurement_time(Duration::from_millis(measure))
-            .sample_size(samples)
-            .configure_from_args()
+        criterion.configure_from_args()
     }
 
     /// Rounds of a pair, and how long one side's batch of a round takes.
@@ -69,4 +66,10 @@ impl Mode {
             Self::Full => "full",
         }
     }
+}
+
+fn timed(warm_up: u64, measure: u64) -> Criterion {
+    Criterion::default()
+        .warm_up_time(Duration::from_millis(warm_up))
+        .measurement_time(Duration::from_millis(measure))
 }

@@ -15,6 +15,7 @@ pub(crate) mod client;
 mod hooks;
 mod http;
 pub(crate) mod look;
+mod patient;
 pub(crate) mod place;
 mod ring;
 pub(crate) mod server;

@@ -38,6 +38,7 @@ mod slots;
 pub mod source;
 mod stack;
 mod state;
+mod succession;
 mod worker;
 
 pub use self::{

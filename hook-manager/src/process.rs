@@ -14,7 +14,8 @@
 //!
 //! # What is not covered
 //!
-//! When this process itself is killed with SIGKILL, programs that run at that time are not stopped.
+//! When this process itself is killed with SIGKILL, programs that run at that time are not stopped. On Linux whoever
+//! comes next can do it with [`end_leftovers`], if they were marked by [`mark_programs`].
 
 use std::{
     pin::pin,
@@ -36,6 +37,7 @@ mod error;
 mod exit;
 mod feed;
 mod group;
+mod leftovers;
 mod limits;
 mod orphans;
 mod reaper;
@@ -45,6 +47,7 @@ pub use self::{
     command::Command,
     error::RunError,
     exit::Ended,
+    leftovers::{end_leftovers, mark_programs},
     limits::Limits,
     orphans::{adopt_orphans, end_orphans, quiesce},
 };

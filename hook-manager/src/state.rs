@@ -215,16 +215,16 @@ fn restore(own: &Own, saved: &Saved) {
     answers::restore(own, &saved.answers);
 }
 
-fn runnable(entries: &[Entry]) -> impl Iterator<Item = (&Entry, &Own)> {
+pub(crate) fn runnable(entries: &[Entry]) -> impl Iterator<Item = (&Entry, &Own)> {
     entries.iter().filter_map(|entry| Some((entry, entry.own()?)))
 }
 
-fn key(entry: &Entry) -> String {
+pub(crate) fn key(entry: &Entry) -> String {
     format!("{}/{}", entry.event(), entry.name())
 }
 
 /// A digest of what the hook is and of how it is cached.
-fn identity(spec: &HookSpec) -> String {
+pub(crate) fn identity(spec: &HookSpec) -> String {
     let rule = spec.cache.as_ref().map(|rule| (&rule.key, &rule.files));
     let condition = spec.condition.as_ref().map(crate::rule::Rule::as_str);
     let text = format!(

@@ -68,7 +68,7 @@ pub use advice::{Advice, Advisor, Rule};
 #[cfg(feature = "layer")]
 pub use call::Call;
 #[cfg(feature = "clock")]
-pub use clock::Clock;
+pub use clock::{Clock, Epoch};
 pub use counters::Counters;
 pub use ending::{Ending, EndingsBy};
 #[cfg(feature = "layer")]

@@ -91,7 +91,12 @@ where
         let from = Some(self.from);
         let asked = self.pool.core().ask(self.key, now, from, Some(cx));
         let state = State::after(asked, self.pool);
-        self.wait = Some(Box::pin(Wait::new(state, from, Patience::begun(now))));
+        let config = self.pool.core().config;
+        let patience = match config.clock.is_coarse() {
+            true => Patience::begun(now),
+            false => Patience::begun_by_tokio(now, config.wait_timeout),
+        };
+        self.wait = Some(Box::pin(Wait::new(state, from, patience)));
     }
 
     #[inline(never)]

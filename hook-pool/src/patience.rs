@@ -21,6 +21,16 @@ impl Patience {
         Self { since, until: None }
     }
 
+    /// The same, with the end fixed by `since`, a reading of tokio's clock: that saves another.
+    pub(crate) fn begun_by_tokio(since: Instant, timeout: Duration) -> Self {
+        let ends = !timeout.is_zero() && timeout != Duration::MAX;
+        let until = ends.then(|| TokioInstant::from_std(since).checked_add(timeout));
+        Self {
+            since,
+            until: until.flatten(),
+        }
+    }
+
     /// Fixes the end, unless it is fixed; there is none if the clock cannot reach that far.
     pub(crate) fn limit(&mut self, timeout: Duration) -> Option<TokioInstant> {
         if self.until.is_none() && !timeout.is_zero() && timeout != Duration::MAX {

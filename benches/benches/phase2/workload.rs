@@ -26,6 +26,10 @@ pub(crate) const AT_ONCE: usize = 5;
 /// How often something that has failed is tried again, in either phase: the original's figure.
 pub(crate) const RETRIES: u32 = 3;
 
+/// For how long after its time an answer stands in for a failure, where the manager caches. The original had nothing
+/// like it, and it is off by default.
+pub(crate) const STALE: Duration = Duration::from_secs(3_600);
+
 pub(crate) const EVENTS: [HookEvent; 7] = [
     HookEvent::PreToolUse,
     HookEvent::PostToolUse,
@@ -201,7 +205,7 @@ pub(crate) fn manager_with(
         };
         let hook = hook.timeout(Duration::from_secs(5)).idempotent();
         builder.hook(match cached && plan.cacheable {
-            true => hook.cached(CacheRule::default()),
+            true => hook.cached(CacheRule::default().stale_if_error(STALE)),
             false => hook,
         })
     });

@@ -12,8 +12,10 @@ use std::{
         Arc, Weak,
         atomic::{AtomicU64, Ordering::Release},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
+
+use hook_monitor::Epoch;
 
 use crate::{
     ResultCache,
@@ -39,7 +41,7 @@ pub(crate) struct Core<K, V> {
     stats: Stats,
     config: Config<K, V>,
     /// When the cache was made: moments are counted from here.
-    epoch: Instant,
+    epoch: Epoch,
 }
 
 /// Errors that are remembered. All bear one tag, as nobody can say what an error depends on.
@@ -72,7 +74,7 @@ impl<K: Hash + Eq, V: Clone> Core<K, V> {
             flights: sync::Arc::new(Flights::new()),
             tags: Tags::new(),
             stats: Stats::default(),
-            epoch: config.clock.now(),
+            epoch: config.clock.epoch(),
             config,
         }
     }
@@ -264,13 +266,7 @@ impl<K: Eq, V> ResultCache<K, V> {
 impl<K, V> ResultCache<K, V> {
     #[inline]
     pub(crate) fn now(&self) -> Moment {
-        nanos(
-            self.core
-                .config
-                .clock
-                .now()
-                .saturating_duration_since(self.core.epoch),
-        )
+        self.core.config.clock.nanos_since(&self.core.epoch)
     }
 
     pub(crate) fn flights(&self) -> &sync::Arc<Flights<K, V>> {

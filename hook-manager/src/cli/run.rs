@@ -39,13 +39,20 @@ pub(super) fn main(args: RunArgs) -> ExitCode {
         started,
         depth: hook_manager::depth(),
     };
-    let reply = match client::run(&args, &asked) {
-        Way::Answered(reply) => reply,
-        Way::InProcess => in_process(&args, asked),
+    let (reply, killed) = match client::run(&args, &asked) {
+        Way::Answered(reply) => (reply, None),
+        Way::InProcess => (in_process(&args, asked), None),
         // Its hooks may have run, or may not: each has failed, and means what its owner says.
-        Way::Lost(why) => ours(output, manager(&args).ok().as_ref(), &asked.event, &why),
+        Way::Lost { why, daemon } => {
+            let manager = manager(&args).ok();
+            (ours(output, manager.as_ref(), &asked.event, &why), daemon)
+        }
     };
-    ExitCode::from(tell(&reply))
+    let code = tell(&reply);
+    if let Some(daemon) = killed {
+        client::end_what_is_left(&args.sources, daemon);
+    }
+    ExitCode::from(code)
 }
 
 fn in_process(args: &RunArgs, asked: Asked) -> Reply {

@@ -94,6 +94,8 @@ impl Hooks {
         let next = Arc::new(match built {
             Ok(manager) => {
                 complain("the sources of hooks have changed, and are read again");
+                // What did not change goes on as it was.
+                manager.succeed(&now.manager);
                 self.retire(now.manager.clone());
                 Current {
                     manager,

@@ -11,8 +11,8 @@ use hook_monitor::{
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{
     Method, Request, Response, StatusCode,
-    body::{Bytes, Incoming},
-    header::{ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderMap, ORIGIN},
+    body::{Body, Bytes, Incoming},
+    header::{ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderMap, HeaderValue, ORIGIN},
     server::conn::http1,
     service::service_fn,
 };
@@ -25,7 +25,7 @@ use tokio::{
     time::{self, timeout},
 };
 
-use super::{hooks::Current, look::look, server::Daemon, session, wire::Look};
+use super::{hooks::Current, look::look, patient::Patient, server::Daemon, session, wire::Look};
 use crate::cli::{Output, run::conduct::Asked};
 
 /// Connections at once; one more waits to be taken up.
@@ -34,6 +34,8 @@ const CONNECTIONS: u32 = 64;
 const HEADERS: Duration = Duration::from_secs(5);
 /// For the body.
 const BODY: Duration = Duration::from_secs(10);
+/// For the other side to take something of what it is told.
+const READING: Duration = Duration::from_secs(10);
 /// More than any event by HTTP.
 const BODY_LIMIT: usize = 16 << 20;
 
@@ -75,7 +77,7 @@ pub(super) async fn serve(listener: TcpListener, daemon: Arc<Daemon>, token: Opt
                 .timer(TokioTimer::new())
                 .header_read_timeout(HEADERS)
                 .max_buf_size(64 << 10)
-                .serve_connection(TokioIo::new(stream), service);
+                .serve_connection(TokioIo::new(Patient::new(stream, READING)), service);
             let mut connection = pin!(connection);
             // A client that goes away is no concern of anybody else's: its event ends with it.
             select! {
@@ -192,10 +194,11 @@ impl Source for One {
 async fn answer(web: &Web, req: Request<Incoming>) -> Response<Full<Bytes>> {
     let (daemon, token) = (&web.daemon, web.token.as_deref());
     // A page in a browser can reach this port under a name of its own; it cannot hide that name.
-    if !is_local(req.headers()) {
+    if !is_local(&req) {
         return refuse(StatusCode::FORBIDDEN, "expected `Host` to be this machine");
     }
-    if req.headers().contains_key(ORIGIN) {
+    let by_page = |site: &HeaderValue| site != "none";
+    if req.headers().contains_key(ORIGIN) || req.headers().get("sec-fetch-site").is_some_and(by_page) {
         return refuse(StatusCode::FORBIDDEN, "no page of a browser is served");
     }
     if token.is_some_and(|token| !knows(req.headers(), token)) {
@@ -231,14 +234,7 @@ async fn hooks(daemon: &Arc<Daemon>, event: &str, req: Request<Incoming>) -> Res
         );
     }
     let started = std::time::Instant::now();
-    let body = timeout(BODY, Limited::new(req.into_body(), BODY_LIMIT).collect()).await;
-    let input = match body {
-        Ok(Ok(body)) => Ok(body.to_bytes().to_vec()),
-        Ok(Err(err)) => Err(format!("the request's body: {err}, expected an event as JSON")),
-        Err(_) => Err(format!(
-            "the request's body: still open after {BODY:?}; expected an event as JSON, and its end"
-        )),
-    };
+    let input = read(req.into_body()).await;
     // While it runs the daemon is not idle.
     let _under_way = daemon.begin().await;
     let current = daemon.hooks.current().await;
@@ -260,6 +256,23 @@ async fn hooks(daemon: &Arc<Daemon>, event: &str, req: Request<Incoming>) -> Res
     response(StatusCode::OK, body)
 }
 
+async fn read(body: Incoming) -> Result<Vec<u8>, String> {
+    // Said before it is sent.
+    if body.size_hint().lower() > BODY_LIMIT as u64 {
+        return Err(format!(
+            "the request's body: {} bytes; expected {BODY_LIMIT} at most",
+            body.size_hint().lower()
+        ));
+    }
+    match timeout(BODY, Limited::new(body, BODY_LIMIT).collect()).await {
+        Ok(Ok(body)) => Ok(body.to_bytes().to_vec()),
+        Ok(Err(err)) => Err(format!("the request's body: {err}, expected an event as JSON")),
+        Err(_) => Err(format!(
+            "the request's body: still open after {BODY:?}; expected an event as JSON, and its end"
+        )),
+    }
+}
+
 async fn stats(daemon: &Arc<Daemon>, req: &Request<Incoming>) -> Response<Full<Bytes>> {
     if !matches!(*req.method(), Method::GET | Method::HEAD) {
         return not_allowed("GET, HEAD");
@@ -277,11 +290,17 @@ fn figures(web: &Web, req: Request<Incoming>) -> Response<Full<Bytes>> {
     }
 }
 
-/// Whether the client named this machine by an address of its own, or as `localhost`.
-fn is_local(headers: &HeaderMap) -> bool {
-    let Some(host) = headers.get(HOST).and_then(|host| host.to_str().ok()) else {
+/// Whether the client named this machine by an address of its own, or as `localhost`; once, and nothing else.
+fn is_local<B>(req: &Request<B>) -> bool {
+    let mut hosts = req.headers().get_all(HOST).iter();
+    let (Some(host), None) = (hosts.next(), hosts.next()) else {
         return false;
     };
+    let in_line = req.uri().authority().map(hyper::http::uri::Authority::as_str);
+    host.to_str().is_ok_and(is_ours) && in_line.is_none_or(is_ours)
+}
+
+fn is_ours(host: &str) -> bool {
     let name = match host.strip_prefix('[') {
         Some(v6) => v6.split(']').next().unwrap_or_default(),
         None => host.split(':').next().unwrap_or_default(),
@@ -306,7 +325,7 @@ fn not_allowed(methods: &'static str) -> Response<Full<Bytes>> {
     let mut refused = refuse(StatusCode::METHOD_NOT_ALLOWED, &format!("expected {methods}"));
     refused
         .headers_mut()
-        .insert(ALLOW, hyper::header::HeaderValue::from_static(methods));
+        .insert(ALLOW, HeaderValue::from_static(methods));
     refused
 }
 
@@ -318,10 +337,7 @@ fn response(status: StatusCode, body: String) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(body.into()));
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    headers.insert(
-        CONTENT_TYPE,
-        hyper::header::HeaderValue::from_static("application/json"),
-    );
-    headers.insert(CACHE_CONTROL, hyper::header::HeaderValue::from_static("no-store"));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }

@@ -54,6 +54,11 @@ impl Place {
         }
     }
 
+    /// Who owns the hooks that the daemon of this place has started.
+    pub(crate) fn owner(&self) -> &str {
+        &self.key
+    }
+
     pub(crate) fn socket(&self) -> PathBuf {
         self.file("sock")
     }

@@ -88,6 +88,8 @@ pub(crate) async fn serve(options: Options) -> Result<(), String> {
             "note: what a hook detaches from its group cannot be ended: {err}"
         ));
     }
+    // Should it be killed, the next one ends them; as we do now. It does not matter where there is no such thing.
+    let _ = process::mark_programs(place.owner());
     let project = std::path::absolute(&options.sources.project).unwrap_or_default();
     let hooks = Hooks::load(options.sources)?;
     for problem in hooks
@@ -111,6 +113,15 @@ pub(crate) async fn serve(options: Options) -> Result<(), String> {
         ),
         None => None,
     };
+    let (owner, grace) = (place.owner().to_owned(), hooks.now().manager.config().grace);
+    task::spawn_blocking(move || {
+        let count = process::end_leftovers(&owner, grace);
+        if count > 0 {
+            complain(format_args!(
+                "{count} processes of a daemon that was killed are ended"
+            ));
+        }
+    });
     let (quit, mut quits) = watch::channel(false);
     let daemon = Arc::new(Daemon {
         hooks,

@@ -91,9 +91,7 @@ impl Session {
         let input = self.bytes(order.input).await?;
         let environment = wire::unpack(&self.bytes(order.environment).await?);
         if self.daemon.is_quitting() {
-            return self
-                .say(&Answer::Refused("the daemon is about to end".into()))
-                .await;
+            return self.say(&Answer::Refused(wire::ENDING.into())).await;
         }
         let current = self.daemon.hooks.current().await;
         if let Some(why) = refusal(&current.manager, &order, &environment, &self.daemon.environment) {
@@ -106,6 +104,10 @@ impl Session {
         self.say(&Answer::Accepted(millis)).await?;
         if self.line(16).await? != b"go\n" {
             return Ok(());
+        }
+        if self.daemon.is_quitting() {
+            // Rather than begin what would be called off.
+            return self.say(&Answer::Refused(wire::ENDING.into())).await;
         }
         let asked = Asked {
             event: HookEvent::from(order.event.as_str()),

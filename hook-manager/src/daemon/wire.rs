@@ -19,6 +19,9 @@ pub(crate) const INPUT_LIMIT: usize = 64 << 20;
 /// Linux has 6 MiB for arguments and environment together.
 pub(crate) const ENVIRONMENT_LIMIT: usize = 8 << 20;
 
+/// Why a daemon takes nothing on that is on its way out.
+pub(crate) const ENDING: &str = "the daemon is about to end";
+
 /// The daemon's first words. Their form is the same in every version.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Greeting {

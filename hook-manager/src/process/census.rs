@@ -105,6 +105,8 @@ pub(super) struct Stat {
     pub(super) parent: Option<Pid>,
     /// Nobody's, as it is seen from here: a thread of the kernel, or a process of another namespace.
     pub(super) group: Option<Pid>,
+    /// When it began, in ticks since the machine did.
+    pub(super) started: u64,
 }
 
 #[cfg(target_os = "linux")]
@@ -121,9 +123,11 @@ pub(super) fn stat(pid: Pid) -> Option<Stat> {
     let (parent, group) = (pid()?, pid()?);
     // A process whose first thread has ended looks like a zombie, and still runs.
     let threads: u32 = fields.nth(14)?.parse().ok()?;
+    let started = fields.nth(1)?.parse().ok()?;
     Some(Stat {
         is_alive: !is_zombie || threads > 1,
         parent,
         group,
+        started,
     })
 }

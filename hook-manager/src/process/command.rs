@@ -11,6 +11,8 @@ use std::{
 
 use rustix::io::Errno;
 
+use super::leftovers;
+
 /// A program, its arguments, and what is different in its surroundings from ours.
 ///
 /// A program with a `/` in its name is a file; make it absolute where a [`cwd`](Self::cwd) is given.
@@ -105,6 +107,9 @@ impl Command {
             command
                 .env_clear()
                 .envs(base.iter().map(|(name, value)| (name, value)));
+        }
+        if let Some((name, value)) = leftovers::mark() {
+            command.env(name, value);
         }
         for (name, value) in &self.env {
             match value {

@@ -83,7 +83,17 @@ fn pages_in_browsers_and_strangers_are_turned_away() {
     for (headers, status) in [
         (format!("{known}{JSON}Host: evil.example\r\n"), 403),
         (format!("{known}{JSON}Host: localhost.evil.example:80\r\n"), 403),
+        (
+            format!("{known}{JSON}Host: localhost\r\nHost: evil.example\r\n"),
+            403,
+        ),
+        (
+            format!("{known}{JSON}Host: localhost\r\nHost: localhost\r\n"),
+            403,
+        ),
         (format!("{known}{JSON}Origin: http://localhost\r\n"), 403),
+        (format!("{known}{JSON}Sec-Fetch-Site: cross-site\r\n"), 403),
+        (format!("{known}{JSON}Sec-Fetch-Site: none\r\n"), 200),
         (format!("{known}Content-Type: text/plain\r\n"), 415),
         (known.to_owned(), 415),
         (JSON.to_owned(), 401),
@@ -94,6 +104,8 @@ fn pages_in_browsers_and_strangers_are_turned_away() {
     ] {
         assert_eq!(post(&headers), status, "{headers}");
     }
+    let elsewhere = "POST http://evil.example/hooks/Stop";
+    assert_eq!(ask(&daemon, elsewhere, &format!("{known}{JSON}"), "{}").0, 403);
     assert_eq!(ask(&daemon, "GET /hooks/Stop", known, "").0, 405);
     assert_eq!(ask(&daemon, "POST /stats", known, "").0, 405);
     assert_eq!(ask(&daemon, "GET /../etc/passwd", known, "").0, 404);
@@ -126,4 +138,46 @@ fn only_addresses_of_this_machine_are_served() {
         ran.stderr.contains("expected an address of this machine"),
         "{ran:?}"
     );
+}
+
+#[test]
+fn a_body_that_says_it_is_too_large_is_not_waited_for() {
+    let project = Project::with_hook(
+        "Stop",
+        serde_json::json!({ "type": "command", "command": "true" }),
+    );
+    let daemon = Daemon::start(&project, &["--http", "127.0.0.1:0"]);
+    let mut stream = TcpStream::connect(daemon.address()).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    let (host, length) = (daemon.address(), 1_u64 << 40);
+    write!(
+        stream,
+        "POST /hooks/Stop HTTP/1.1\r\nHost: {host}\r\n{JSON}Connection: close\r\nContent-Length: {length}\r\n\r\n{{}}"
+    )
+    .unwrap();
+    let mut answer = String::new();
+    // It may be cut off behind the answer: there is more to come that nobody reads.
+    let _ = stream.read_to_string(&mut answer);
+    assert!(answer.contains("expected 16777216 at most"), "{answer}");
+}
+
+#[test]
+fn sixty_four_clients_that_say_nothing_hold_the_sixty_fifth_up_for_a_moment_only() {
+    let project = Project::with_hook(
+        "Stop",
+        serde_json::json!({ "type": "command", "command": "true" }),
+    );
+    let daemon = Daemon::start(&project, &["--http", "127.0.0.1:0"]);
+    let holds: Vec<TcpStream> = (0..64)
+        .map(|number| {
+            let mut stream = TcpStream::connect(daemon.address()).unwrap();
+            // Some begin to.
+            if number % 2 == 0 {
+                stream.write_all(b"GET /stats HTTP/1.1\r\nHost: loc").unwrap();
+            }
+            stream
+        })
+        .collect();
+    assert_eq!(ask(&daemon, "GET /stats", "", "").0, 200);
+    drop(holds);
 }

@@ -13,7 +13,9 @@ use rustix::process::Signal;
 use serde_json::json;
 
 use crate::{
-    daemon_support::{Daemon, client, lines, no_process_is_left, wait_for},
+    daemon_support::{
+        Daemon, client, daemons_of, end_daemons_of, lines, no_process_is_left, wait_for, wait_until,
+    },
     support::Project,
 };
 
@@ -44,13 +46,38 @@ fn killed_in_mid_event_the_client_answers_by_policy_and_runs_nothing_twice() {
         assert!(told.contains(says), "{policy}: {told}");
         assert!(noted.contains("the daemon was lost in mid-event"), "{noted}");
         assert_eq!(lines(&project.path().join("runs")), 1);
-        // What the killed daemon had started is nobody's any more; that is the limit of SIGKILL.
-        for pid in project.processes() {
-            let pid = rustix::process::Pid::from_raw(pid.parse().unwrap()).unwrap();
-            let _ = rustix::process::kill_process(pid, Signal::KILL);
-        }
-        no_process_is_left(&project);
+        // What the killed daemon had started was nobody's any more, and the client has ended it.
+        assert_eq!(project.processes(), [""; 0]);
     }
+}
+
+#[test]
+fn the_hooks_of_a_killed_daemon_are_ended_by_the_next_one() {
+    let project = Project::with_hook(
+        "Stop",
+        // Deaf, of another session, and a worker's like.
+        json!({ "type": "command", "async": true,
+            "command": "trap '' TERM; setsid sleep 301 & sleep 302 & touch started; wait; sleep 303" }),
+    );
+    let daemon = Daemon::start(&project, &[]);
+    let asked = project.run("Stop", "{}", &["--daemon", "always"]);
+    assert_eq!(asked.code, 0, "{asked:?}");
+    wait_for(&project.path().join("started"));
+    daemon.signal(Signal::KILL);
+    daemon.end();
+    assert!(project.processes().len() >= 3, "that is the limit of SIGKILL");
+    let other = Project::with_hook("Stop", json!({ "type": "command", "command": "true" }));
+    drop(Daemon::start(&other, &[]));
+    assert!(project.processes().len() >= 3, "another project's are its own");
+    let next = Daemon::start(&project, &[]);
+    no_process_is_left(&project);
+    next.signal(Signal::TERM);
+    let (code, said) = next.end();
+    assert_eq!(code, Some(0));
+    assert!(
+        said.contains("processes of a daemon that was killed are ended"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -113,14 +140,21 @@ fn place(project: &Project) -> PathBuf {
     socket
 }
 
+/// Instead of saying it.
+const HANG_UP: &str = "hang up";
+
 /// Somebody else at the daemon's place, who says these things, one after each line he hears.
 fn impostor(socket: &PathBuf, says: &'static [&'static str]) -> thread::JoinHandle<String> {
     let listener = UnixListener::bind(socket).unwrap();
     thread::spawn(move || {
         let (stream, _) = listener.accept().unwrap();
+        drop(listener);
         let mut heard = BufReader::new(stream.try_clone().unwrap());
         let mut all = String::new();
         for (at, say) in says.iter().enumerate() {
+            if *say == HANG_UP {
+                return all;
+            }
             if at > 0 && heard.read_line(&mut all).unwrap_or(0) == 0 {
                 break;
             }
@@ -208,4 +242,85 @@ fn a_daemon_of_another_version_is_asked_to_go_and_not_used() {
     assert_eq!(project.run("Stop", "{}", &["--daemon", "auto"]).code, 0);
     assert_eq!(lines(&project.path().join("runs")), 1);
     assert_eq!(other.join().unwrap(), "\"Quit\"\n");
+}
+
+#[test]
+fn who_wants_a_daemon_gets_the_next_one_when_it_comes_at_the_end_of_another() {
+    const OTHER: &str = "{\"hook_manager\":\"0.0.1\",\"protocol\":1,\"pid\":1}\n";
+    const ENDING: &str = "{\"Refused\":\"the daemon is about to end\"}\n";
+    for says in [
+        &[HANG_UP][..],
+        &[OTHER],
+        &[GREETING, ENDING],
+        &[GREETING, HANG_UP],
+        &[GREETING, "{\"Accepted\":1000}\n", ENDING],
+    ] {
+        let project = Project::with_hook(
+            "Stop",
+            json!({ "type": "command", "command": "echo run >> runs" }),
+        );
+        let other = impostor(&place(&project), says);
+        let ran = project.run("Stop", "{}", &["--daemon", "always"]);
+        assert_eq!(ran.code, 0, "{says:?}: {ran:?}");
+        assert_eq!(lines(&project.path().join("runs")), 1, "{says:?}");
+        other.join().unwrap();
+        end_daemons_of(&project);
+    }
+}
+
+#[test]
+fn a_refusal_after_go_is_no_loss_for_nothing_has_begun() {
+    let project = Project::with_hook(
+        "Stop",
+        json!({ "type": "command", "command": "echo run >> runs" }),
+    );
+    let says = &[GREETING, "{\"Accepted\":1000}\n", "{\"Refused\":\"not now\"}\n"];
+    let other = impostor(&place(&project), says);
+    assert_eq!(project.run("Stop", "{}", &[]).code, 0);
+    assert_eq!(lines(&project.path().join("runs")), 1);
+    other.join().unwrap();
+}
+
+#[test]
+fn whoever_only_looks_sends_no_daemon_away() {
+    let project = Project::example();
+    let greeting = "{\"hook_manager\":\"0.0.1\",\"protocol\":1,\"pid\":1}\n";
+    let other = impostor(&place(&project), Box::leak(Box::new([greeting])));
+    let at = project.path().to_str().unwrap();
+    let ran = project.command(&["breakers", "reset", "--project", at], "");
+    assert_eq!(
+        ran.code, 1,
+        "it keeps the circuits, and would write over ours: {ran:?}"
+    );
+    assert!(ran.stderr.contains("version 0.0.1"), "{ran:?}");
+    assert_eq!(other.join().unwrap(), "");
+}
+
+#[test]
+fn twenty_clients_at_once_start_one_daemon_and_each_runs_its_hook_once() {
+    let project = Project::with_hook(
+        "Stop",
+        json!({ "type": "command", "command": "echo run >> runs" }),
+    );
+    thread::scope(|scope| {
+        let client = || project.run("Stop", "{}", &["--daemon", "auto"]);
+        let clients: Vec<_> = (0..20).map(|_| scope.spawn(client)).collect();
+        for client in clients {
+            let ran = client.join().unwrap();
+            assert_eq!(ran.code, 0, "{ran:?}");
+        }
+    });
+    assert_eq!(lines(&project.path().join("runs")), 20);
+    // It comes up, and is told from those that gave way by being the one that serves.
+    wait_until("one serves", || {
+        let at = project.path().to_str().unwrap();
+        let ran = project.command(&["stats", "--output", "json", "--project", at], "");
+        ran.stdout.contains("\"process\"")
+    });
+    let folder = project.path().join(".runtime/hook-manager");
+    let sockets = fs::read_dir(folder).unwrap().flatten();
+    let sockets = sockets.filter(|entry| entry.path().extension().is_some_and(|ext| ext == "sock"));
+    assert_eq!(sockets.count(), 1);
+    wait_until("those that gave way are gone", || daemons_of(&project).len() == 1);
+    end_daemons_of(&project);
 }

@@ -1,6 +1,9 @@
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::{daemon_support::Daemon, support::Project};
+use crate::{
+    daemon_support::{Daemon, lines},
+    support::Project,
+};
 
 fn says(text: &str) -> String {
     let hook = json!({ "type": "command", "command": format!("echo '{{\"systemMessage\": \"{text}\"}}'") });
@@ -64,4 +67,47 @@ fn figures_that_make_no_sense_leave_the_ones_of_before() {
     let told = run();
     assert!(told.stdout.contains("guarded"), "{told:?}");
     assert!(told.stderr.contains("`deadline`?"), "{told:?}");
+}
+
+#[test]
+fn hooks_that_have_not_changed_keep_their_cached_answers_when_others_have() {
+    let counts = |name: &str, says: &str| {
+        // What it writes must not stand in its line, for a file that does is a part of the hook.
+        let command = format!("sh count.sh {name} {says}");
+        json!({ "type": "command", "command": command, "hookManager": { "name": name, "cache": { "ttl": 600 } } })
+    };
+    let settings = |hooks: &[Value]| json!({ "hooks": { "Stop": [{ "hooks": hooks }] } }).to_string();
+    let project = Project::empty();
+    project.file(
+        "count.sh",
+        "echo run >> $1.runs; echo \"{\\\"systemMessage\\\": \\\"$2\\\"}\"",
+    );
+    let file = |hooks: &[Value]| project.file(".claude/settings.json", &settings(hooks));
+    file(&[counts("stays", "one"), counts("changes", "two")]);
+    let _daemon = Daemon::start(&project, &[]);
+    let run = || {
+        project
+            .run("Stop", "{}", &["--daemon", "always", "--output", "host"])
+            .stdout
+    };
+    let runs = |name: &str| lines(&project.path().join(format!("{name}.runs")));
+    run();
+    assert_eq!((runs("stays"), runs("changes")), (1, 1));
+    file(&[
+        counts("changes", "three"),
+        counts("stays", "one"),
+        counts("new", "four"),
+    ]);
+    let told = run();
+    assert!(
+        told.contains("one") && told.contains("three") && told.contains("four"),
+        "{told}"
+    );
+    assert_eq!((runs("stays"), runs("changes"), runs("new")), (1, 2, 1));
+    // Over a file that cannot be read, too.
+    project.file(".claude/settings.json", "{ \"hooks\": [");
+    run();
+    file(&[counts("stays", "one")]);
+    run();
+    assert_eq!((runs("stays"), runs("changes"), runs("new")), (1, 2, 1));
 }

@@ -129,3 +129,29 @@ pub(crate) fn no_process_is_left(project: &Project) {
         project.processes().is_empty()
     });
 }
+
+/// The processes that serve a project.
+pub(crate) fn daemons_of(project: &Project) -> Vec<Pid> {
+    let project = project.path().as_os_str().as_encoded_bytes();
+    let all = fs::read_dir("/proc").expect("a Linux machine").flatten();
+    let serves = |entry: &fs::DirEntry| {
+        let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        let mut words = line.split(|byte| *byte == 0);
+        words.any(|word| word == b"serve") && words.any(|word| word == project)
+    };
+    let pids = all
+        .filter(serves)
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.filter_map(Pid::from_raw).collect()
+}
+
+/// Ends those that were started on demand.
+pub(crate) fn end_daemons_of(project: &Project) {
+    wait_until("nobody serves", || {
+        let daemons = daemons_of(project);
+        for daemon in &daemons {
+            let _ = kill_process(*daemon, Signal::TERM);
+        }
+        daemons.is_empty()
+    });
+}

@@ -26,6 +26,7 @@ mod ending;
 mod exchange;
 mod grandchildren;
 mod starting;
+mod thousand;
 
 /// Far more than anything here takes, also on a machine with other work.
 const PATIENCE: Duration = Duration::from_secs(30);
