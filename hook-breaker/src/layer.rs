@@ -112,7 +112,8 @@ impl<C, R> CircuitBreakerLayer<C, R> {
         }
     }
 
-    /// The circuit, to look at and to reset.
+    /// The circuit, to look at and to reset. To be taken after the setters: those about the circuit begin a new one, and a
+    /// handle taken before looks at what nobody uses.
     pub fn handle(&self) -> CircuitBreaker {
         self.circuit().clone()
     }
