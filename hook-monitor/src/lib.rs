@@ -26,6 +26,8 @@ mod handle;
 #[cfg(feature = "health")]
 pub mod health;
 mod histogram;
+#[cfg(feature = "http")]
+mod http_status;
 mod keep;
 #[cfg(any(feature = "anomaly", feature = "health"))]
 mod label;
@@ -74,6 +76,8 @@ pub use ending::{Ending, EndingsBy};
 #[cfg(feature = "layer")]
 pub use handle::{MonitorHandle, MonitorSnapshot};
 pub use histogram::{Histogram, HistogramSnapshot};
+#[cfg(feature = "http")]
+pub use http_status::HttpStatus;
 pub use keep::{Counted, Keep, Room, Tenant, Visit};
 #[cfg(feature = "layer")]
 pub use layer::MonitorLayer;
