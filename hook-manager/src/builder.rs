@@ -267,7 +267,10 @@ impl HookManagerBuilder {
             }
             declared.push((spec, service));
         }
-        let loaded = source::load(&self.sources);
+        let names = declared
+            .iter()
+            .map(|(spec, _): &(crate::HookSpec, _)| (spec.event.clone(), Arc::clone(&spec.name)));
+        let loaded = source::load_beside(&self.sources, names.collect());
         HookManager::new(Arc::new(self.config), declared, loaded)
     }
 }

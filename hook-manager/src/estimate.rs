@@ -8,9 +8,11 @@ use std::{
     time::Duration,
 };
 
-use crate::hook::Priority;
+use hook_monitor::{Histogram, HistogramSnapshot};
 
-/// The runs that are remembered.
+use crate::{anomalies::Outlier, hook::Priority};
+
+/// The runs that are remembered; as many as there are bits in [`Recent::failed`].
 const WINDOW: usize = 64;
 /// Fewer say nothing about what is usual.
 const ENOUGH: usize = 20;
@@ -36,19 +38,9 @@ pub(crate) struct Estimate {
 struct Recent {
     /// In nanoseconds, in a ring.
     took: Vec<u64>,
+    /// A bit for each of them: whether it failed.
+    failed: u64,
     next: usize,
-}
-
-/// A run that took far longer than the hook's last ones.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Anomaly {
-    /// How long it took.
-    pub took: Duration,
-    /// The median of the runs before it.
-    pub usual: Duration,
-    /// What 95 of 100 of the runs before it did not exceed.
-    pub p95: Duration,
 }
 
 impl Estimate {
@@ -77,16 +69,27 @@ impl Estimate {
     }
 
     /// Learns from one run, and says whether it was out of the ordinary.
-    pub(crate) fn learn(&self, took: Duration, success: bool) -> Option<Anomaly> {
+    pub(crate) fn learn(&self, took: Duration, success: bool) -> Option<Outlier> {
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        let anomaly = recent.judge(took);
-        recent.add(nanos(took));
+        let outlier = recent.judge(took);
+        recent.add(nanos(took), !success);
         self.median.store(recent.quantile(0.5), Relaxed);
         self.runs.fetch_add(1, Relaxed);
         let target = if success { 1_000_000 } else { 0 };
         let before = self.success.load(Relaxed);
         self.success.store((before * 4 + target) / 5, Relaxed);
-        anomaly
+        outlier
+    }
+
+    /// The runs that are remembered: how long they took, and how many of them failed.
+    pub(crate) fn lately(&self) -> (HistogramSnapshot, u64) {
+        let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        let took = Histogram::new();
+        recent
+            .took
+            .iter()
+            .for_each(|nanos| took.record(Duration::from_nanos(*nanos)));
+        (took.snapshot(), u64::from(recent.failed.count_ones()))
     }
 
     /// The place in the order of one event, less being earlier: ten for each priority; up to 4.9 for the median, at
@@ -105,7 +108,8 @@ impl Estimate {
         Saved {
             runs: self.runs(),
             success_millionths: self.success.load(Relaxed),
-            recent_micros: recent.in_order().map(|nanos| nanos / 1_000).collect(),
+            recent_micros: recent.in_order().map(|(nanos, _)| nanos / 1_000).collect(),
+            recent_failed: recent.in_order().map(|(_, failed)| failed).collect(),
         }
     }
 
@@ -113,8 +117,9 @@ impl Estimate {
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
         *recent = Recent::default();
         let skip = saved.recent_micros.len().saturating_sub(WINDOW);
-        for micros in &saved.recent_micros[skip..] {
-            recent.add(micros.saturating_mul(1_000));
+        for (at, micros) in saved.recent_micros.iter().enumerate().skip(skip) {
+            let failed = saved.recent_failed.get(at).copied().unwrap_or_default();
+            recent.add(micros.saturating_mul(1_000), failed);
         }
         if !recent.took.is_empty() {
             self.median.store(recent.quantile(0.5), Relaxed);
@@ -132,10 +137,14 @@ pub(crate) struct Saved {
     pub(crate) success_millionths: u32,
     /// The last runs, the oldest first.
     pub(crate) recent_micros: Vec<u64>,
+    /// Which of them failed.
+    #[serde(default)]
+    pub(crate) recent_failed: Vec<bool>,
 }
 
 impl Recent {
-    fn add(&mut self, nanos: u64) {
+    fn add(&mut self, nanos: u64, failed: bool) {
+        self.failed = self.failed & !(1 << self.next) | u64::from(failed) << self.next;
         match self.took.len() {
             WINDOW => self.took[self.next] = nanos,
             _ => self.took.push(nanos),
@@ -143,9 +152,11 @@ impl Recent {
         self.next = (self.next + 1) % WINDOW;
     }
 
-    fn in_order(&self) -> impl Iterator<Item = u64> + '_ {
+    /// How long each took and whether it failed, the oldest first.
+    fn in_order(&self) -> impl Iterator<Item = (u64, bool)> + '_ {
         let from = if self.took.len() < WINDOW { 0 } else { self.next };
-        self.took[from..].iter().chain(&self.took[..from]).copied()
+        let places = (from..self.took.len()).chain(0..from);
+        places.map(|at| (self.took[at], self.failed >> at & 1 == 1))
     }
 
     /// The value at rank `q` of those remembered; zero when there is none.
@@ -156,12 +167,12 @@ impl Recent {
         sorted.get(rank - 1).copied().unwrap_or_default()
     }
 
-    fn judge(&self, took: Duration) -> Option<Anomaly> {
+    fn judge(&self, took: Duration) -> Option<Outlier> {
         if self.took.len() < ENOUGH || took < LEAST {
             return None;
         }
         let p95 = Duration::from_nanos(self.quantile(0.95));
-        (took > p95.saturating_mul(FACTOR)).then(|| Anomaly {
+        (took > p95.saturating_mul(FACTOR)).then(|| Outlier {
             took,
             usual: Duration::from_nanos(self.quantile(0.5)),
             p95,
@@ -210,8 +221,8 @@ mod tests {
         for _ in 0..100 {
             assert_eq!(estimate.learn(10 * MS, true), None);
         }
-        let anomaly = estimate.learn(100 * MS, true).expect("ten times the usual");
-        assert_eq!((anomaly.usual, anomaly.took), (10 * MS, 100 * MS));
+        let outlier = estimate.learn(100 * MS, true).expect("ten times the usual");
+        assert_eq!((outlier.usual, outlier.took), (10 * MS, 100 * MS));
         // After a shift the new level is the usual one, not an anomaly for ever.
         let marked = (0..WINDOW)
             .filter(|_| estimate.learn(100 * MS, true).is_some())

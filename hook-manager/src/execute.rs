@@ -21,6 +21,7 @@ use serde_json::Value;
 use tokio::{sync::Notify, time::Instant};
 
 use crate::{
+    anomalies,
     event::HookEvent,
     manager::{HookManager, Inner},
     merge::merge,
@@ -124,6 +125,7 @@ impl HookManager {
             return self.not_run(req.event(), Arc::clone(why));
         }
         state::keep(self);
+        anomalies::keep(self);
         let _flight = inner.flights.begin();
         let req = req.within(inner.project.as_ref());
         let started = Instant::now();

@@ -1,7 +1,7 @@
 //! A hook that is a service of this process.
 
 use std::{
-    panic::AssertUnwindSafe,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
@@ -55,7 +55,12 @@ impl Service<HookRequest> for InProcessHook {
                 by_deadline,
                 waited,
             } = turn(&slots, &req, timeout).await?;
-            let called = AssertUnwindSafe(inner.oneshot(req)).catch_unwind();
+            let called = async move {
+                let mut inner = Contained(Some(inner));
+                let mut call = Contained(Some(inner.get().ready().await?.call(req)));
+                call.get().await
+            };
+            let called = AssertUnwindSafe(called).catch_unwind();
             match time::timeout(timeout, called).await {
                 Ok(Ok(Ok(output))) => Ok(Arc::new(output)),
                 Ok(Ok(Err(err))) => Err(own(err)),
@@ -68,6 +73,23 @@ impl Service<HookRequest> for InProcessHook {
                 }),
             }
         })
+    }
+}
+
+/// Something of the user's. That it panics when it is dropped is nobody's trouble: it has answered by then, or is no
+/// longer wanted.
+struct Contained<T>(Option<T>);
+
+impl<T> Contained<T> {
+    fn get(&mut self) -> &mut T {
+        self.0.as_mut().expect("it is there until it is dropped")
+    }
+}
+
+impl<T> Drop for Contained<T> {
+    fn drop(&mut self) {
+        let inner = self.0.take();
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(inner)));
     }
 }
 

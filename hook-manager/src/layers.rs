@@ -6,8 +6,8 @@ pub use hook_breaker::{
 };
 pub use hook_cache::{CacheHandle, CacheLayer, CacheStats, ResultCache};
 pub use hook_monitor::{
-    BoxError, Classify, Gather, MonitorHandle, MonitorLayer, MonitorSnapshot, OnReject, Outcome, Reason,
-    Rejected, Source, Status,
+    BoxError, Classify, Gather, HistogramSnapshot, Monitor, MonitorHandle, MonitorLayer, MonitorSnapshot,
+    OnReject, Outcome, Reason, Rejected, Source, Status, anomaly,
 };
 pub use hook_pool::{ConnectionPool, PoolHandle, PoolLayer, PoolStats};
 pub use hook_retry::{

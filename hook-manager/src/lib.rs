@@ -3,6 +3,8 @@
 #[cfg(not(unix))]
 compile_error!("hook-manager runs hooks in process groups of their own, which needs a Unix system");
 
+mod anomalies;
+mod background;
 mod builder;
 pub mod check;
 mod command;
@@ -42,12 +44,12 @@ mod succession;
 mod worker;
 
 pub use self::{
+    anomalies::{Anomalies, Anomaly, HookAnomaly, HookShift, Outlier},
     builder::HookManagerBuilder,
     command::depth,
     config::{BuildError, Config, Place, Preset},
     declared::Hook,
     error::HookError,
-    estimate::Anomaly,
     event::HookEvent,
     execute::{Execution, Part},
     hook::{

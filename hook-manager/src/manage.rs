@@ -3,13 +3,13 @@
 use std::{
     collections::HashMap,
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 
 use hook_breaker::{CircuitBreaker, Snapshot};
 use hook_cache::CacheStats;
-use hook_monitor::{Gather, Monitor, MonitorSnapshot, Source, Status};
+use hook_monitor::{Gather, HistogramSnapshot, Monitor, MonitorSnapshot, Source, Status};
 use hook_pool::PoolStats;
 
 use crate::{
@@ -30,7 +30,7 @@ pub use totals::Totals;
 pub struct Metrics {
     /// All hooks together, those runs included that a saved state tells of.
     pub total: Totals,
-    /// Events, by their names, since this manager was made; those without hooks are not counted.
+    /// Events, by their names, those included that a saved state tells of; those without hooks are not counted.
     pub events: Vec<(HookEvent, EventFigures)>,
     /// Each hook, in declared order.
     pub hooks: Vec<HookFigures>,
@@ -78,6 +78,8 @@ pub struct HookFigures {
     pub total: Totals,
     /// Its calls since this manager was made, in full; `None` without monitoring.
     pub calls: Option<MonitorSnapshot>,
+    /// How long its runs took, those included that a saved state tells of; `None` without monitoring.
+    pub latency: Option<HistogramSnapshot>,
 }
 
 /// One hook's circuit.
@@ -232,18 +234,27 @@ impl HookManager {
         advice::optimize(self)
     }
 
-    /// The layers of every hook in a registry of their own, for whatever reads such registries: metrics, health, a
-    /// watch for anomalies. Each bears its event's and its hook's name, such as `PreToolUse/guard`.
+    /// The layers of every hook in a registry of their own, for whatever reads such registries: metrics, health. Each
+    /// bears its event's and its hook's name, such as `PreToolUse/guard`. The watch over [anomalies](Self::anomalies) is
+    /// there too, 64 hooks at a time, as `anomalies`, `anomalies#2` and so on.
     pub fn monitor(&self) -> Monitor {
         let hooks = self.0.entries.len();
-        let monitor = Monitor::new().limit_per_layer(hooks);
+        let monitor = Monitor::new().limit_per_layer(hooks.max(1));
         for (entry, own) in self.runnable() {
-            let name: Arc<str> = format!("{}/{}", entry.event(), entry.name()).into();
+            let name: Arc<str> = entry.full_name().into();
             for source in own.sources() {
                 let (name, source) = (Arc::clone(&name), source);
                 // One that is refused, for a name that is too long say, counts as such in the registry.
                 let _ = monitor.register(Named { name, source });
             }
+        }
+        for (number, watch) in self.0.watches().iter().enumerate() {
+            let name = match number {
+                0 => watch.name().into(),
+                _ => format!("{}#{}", watch.name(), number + 1).into(),
+            };
+            let source = Arc::new(watch.clone());
+            let _ = monitor.register(Named { name, source });
         }
         monitor
     }
@@ -292,6 +303,7 @@ fn figures(entry: &Entry, own: &Own) -> HookFigures {
         reliability: own.estimate.reliability(),
         total: own.totals(),
         calls: own.monitor.as_ref().map(hook_monitor::MonitorHandle::snapshot),
+        latency: own.watched.as_ref().map(|runs| runs.all()),
     }
 }
 
@@ -304,7 +316,33 @@ const EVENTS: usize = 256;
 
 /// What happened, by the names of events.
 #[derive(Debug, Default)]
-pub(crate) struct Tallies(Mutex<HashMap<HookEvent, EventFigures>>);
+pub(crate) struct Tallies {
+    live: Mutex<HashMap<HookEvent, EventFigures>>,
+    /// What a saved state tells of.
+    past: OnceLock<HashMap<HookEvent, EventFigures>>,
+}
+
+impl EventFigures {
+    /// What came on top of `before`.
+    pub(crate) fn since(self, before: Self) -> Self {
+        self.both(before, u64::saturating_sub, Duration::saturating_sub)
+    }
+
+    fn and(self, other: Self) -> Self {
+        self.both(other, u64::saturating_add, Duration::saturating_add)
+    }
+
+    fn both(self, other: Self, with: fn(u64, u64) -> u64, time: fn(Duration, Duration) -> Duration) -> Self {
+        Self {
+            count: with(self.count, other.count),
+            results: with(self.results, other.results),
+            failures: with(self.failures, other.failures),
+            skipped: with(self.skipped, other.skipped),
+            blocked: with(self.blocked, other.blocked),
+            time: time(self.time, other.time),
+        }
+    }
+}
 
 impl Tallies {
     pub(crate) fn add(&self, report: &EventReport) {
@@ -317,7 +355,7 @@ impl Tallies {
             .iter()
             .filter(|result| matches!(result.ended, crate::Ended::Skipped(_)))
             .count() as u64;
-        let mut events = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut events = self.live.lock().unwrap_or_else(PoisonError::into_inner);
         if !events.contains_key(&report.event) && events.len() < EVENTS {
             events.insert(report.event.clone(), EventFigures::default());
         }
@@ -332,12 +370,24 @@ impl Tallies {
         figures.time += report.took;
     }
 
+    /// Since this manager was made.
+    pub(crate) fn live(&self) -> HashMap<HookEvent, EventFigures> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Goes on from what a saved state tells of.
+    pub(crate) fn restore(&self, past: impl Iterator<Item = (HookEvent, EventFigures)>) {
+        // A manager has just been made: nobody has set it before.
+        let _ = self.past.set(past.take(EVENTS).collect());
+    }
+
     fn read(&self) -> Vec<(HookEvent, EventFigures)> {
-        let events = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut events: Vec<_> = events
-            .iter()
-            .map(|(event, figures)| (event.clone(), *figures))
-            .collect();
+        let mut events = self.live();
+        for (event, past) in self.past.get().into_iter().flatten() {
+            let all = events.entry(event.clone()).or_default();
+            *all = all.and(*past);
+        }
+        let mut events: Vec<_> = events.into_iter().collect();
         events.sort_by(|one, other| one.0.cmp(&other.0));
         events
     }

@@ -5,6 +5,7 @@ use hook_pool::PoolHandle;
 use tokio::sync::watch;
 
 use crate::{
+    anomalies::Watch,
     builder::HookManagerBuilder,
     command::{self, CommandHook, Parts, Recipe},
     config::{self, BuildError, Config},
@@ -63,6 +64,7 @@ pub(crate) struct Inner {
     pub(crate) off: watch::Sender<bool>,
     pub(crate) tallies: Tallies,
     pub(crate) store: Option<Store>,
+    pub(crate) watch: Option<Watch>,
 }
 
 impl HookManager {
@@ -138,11 +140,13 @@ impl HookManager {
             )
             .into()
         });
+        let tallies = Tallies::default();
         let store = config
             .state_dir
             .as_deref()
-            .map(|dir| Store::open(dir, &entries, &runaway, &config, &mut problems));
+            .map(|dir| Store::open(dir, &entries, &runaway, &tallies, &config, &mut problems));
         Ok(Self(Arc::new(Inner {
+            watch: config.monitoring.then(Watch::default),
             project: config.project.as_deref().map(Arc::from),
             config,
             lanes,
@@ -154,7 +158,7 @@ impl HookManager {
             too_deep,
             flights: Flights::default(),
             off: watch::Sender::new(false),
-            tallies: Tallies::default(),
+            tallies,
             store,
         })))
     }

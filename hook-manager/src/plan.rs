@@ -10,6 +10,7 @@ use tokio::{
 use tower::ServiceExt;
 
 use crate::{
+    anomalies::Anomaly,
     error::HookError,
     event::HookEvent,
     execute::Part,
@@ -132,6 +133,11 @@ impl Entry {
 
     pub(crate) fn name(&self) -> &Arc<str> {
         &self.standing.name
+    }
+
+    /// Its name with its event's: no two hooks have the same.
+    pub(crate) fn full_name(&self) -> String {
+        format!("{}/{}", self.event(), self.name())
     }
 
     pub(crate) fn priority(&self) -> Priority {
@@ -305,10 +311,19 @@ impl<'a> Planned<'a> {
             0 => result.cached = result.success(),
             _ => {
                 result.ran = trace.time_run(now.into_std());
-                result.anomaly = trace.anomaly();
+                result.anomaly = trace.outlier().map(Anomaly::Outlier);
                 // The last attempt failed, and an older answer stands in for it.
                 result.cached = result.success() && trace.last_error().is_some();
             }
+        }
+        if let (
+            Todo::Run(Own {
+                watched: Some(runs), ..
+            }),
+            false,
+        ) = (&self.todo, result.cached)
+        {
+            result.anomaly = runs.unusual().map(Anomaly::Ongoing).or(result.anomaly);
         }
         if let (Ended::Failed(HookError::CircuitOpen(_)), Todo::Run(own)) = (&result.ended, &self.todo) {
             if own.tell_once() {

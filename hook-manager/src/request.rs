@@ -12,7 +12,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::{error::HookError, estimate::Anomaly, event::HookEvent, json};
+use crate::{anomalies::Outlier, error::HookError, event::HookEvent, json};
 
 /// One event of the host on its way to a hook: the whole of its input, and until when it may take.
 ///
@@ -58,7 +58,7 @@ struct Last {
     /// When it got its place, until it ends.
     began: Option<Instant>,
     error: Option<HookError>,
-    anomaly: Option<Anomaly>,
+    outlier: Option<Outlier>,
 }
 
 impl HookRequest {
@@ -254,12 +254,12 @@ impl Trace {
     }
 
     /// An attempt that took far longer than usual.
-    pub(crate) fn note_anomaly(&self, anomaly: Anomaly) {
-        self.last().anomaly = Some(anomaly);
+    pub(crate) fn note_outlier(&self, outlier: Outlier) {
+        self.last().outlier = Some(outlier);
     }
 
-    pub(crate) fn anomaly(&self) -> Option<Anomaly> {
-        self.last().anomaly
+    pub(crate) fn outlier(&self) -> Option<Outlier> {
+        self.last().outlier
     }
 
     /// Why the last attempt failed, if it did.

@@ -4,8 +4,8 @@ use hook_breaker::State;
 use hook_monitor::Outcome;
 
 use crate::{
+    anomalies::Anomaly,
     error::HookError,
-    estimate::Anomaly,
     event::HookEvent,
     hook::{OnFailure, OnOpen, Origin},
     merge::Merged,
@@ -41,7 +41,8 @@ pub struct HookResult {
     pub cached: bool,
     /// What its circuit is doing now; `None` without a breaker.
     pub breaker: Option<State>,
-    /// Set when it took far longer than its last runs.
+    /// Set when it took far longer than its last runs, or while the hook is not what it was; `None` where the cache
+    /// answered.
     pub anomaly: Option<Anomaly>,
     /// What the user should be told about it, once.
     pub notice: Option<Arc<str>>,

@@ -90,9 +90,9 @@ impl Runaway {
         fits
     }
 
-    /// A hook's runs since the last time this was asked.
+    /// A hook's runs that are not [saved](Self::saved) yet.
     pub(crate) fn fresh_runs(&self, number: usize) -> u32 {
-        std::mem::take(&mut self.minute(number).fresh)
+        self.minute(number).fresh
     }
 
     /// Goes on in the middle of a minute: so long after it began, with so many runs in the one before and in this.
@@ -105,24 +105,30 @@ impl Runaway {
         };
     }
 
-    /// What happened in each session since the last time this was asked.
+    /// What happened in each session and is not [saved](Self::saved) yet.
     pub(crate) fn fresh_sessions(&self) -> Vec<(String, Counts)> {
-        let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         let changed = sessions
             .by_name
-            .iter_mut()
+            .iter()
             .filter(|(_, session)| session.counts != session.saved);
         changed
-            .map(|(name, session)| {
-                let before = std::mem::replace(&mut session.saved, session.counts.clone());
-                let mut fresh = session.counts.clone();
-                fresh.context -= before.context;
-                for (runs, before) in fresh.runs.iter_mut().zip(before.runs) {
-                    *runs -= before;
-                }
-                (name.to_string(), fresh)
-            })
+            .map(|(name, session)| (name.to_string(), session.counts.since(&session.saved)))
             .collect()
+    }
+
+    /// What was fresh is in the state now.
+    pub(crate) fn saved(&self, runs: &[(usize, u32)], fresh: Vec<(String, Counts)>) {
+        for (number, runs) in runs {
+            let mut minute = self.minute(*number);
+            minute.fresh = minute.fresh.saturating_sub(*runs);
+        }
+        let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        for (name, fresh) in fresh {
+            if let Some(session) = sessions.by_name.get_mut(&*name) {
+                session.saved.add(&fresh);
+            }
+        }
     }
 
     /// Goes on with a session.
@@ -141,6 +147,28 @@ impl Runaway {
 
     pub(crate) fn max_context(&self) -> u64 {
         self.max_context
+    }
+}
+
+impl Counts {
+    /// What came on top of `before`.
+    fn since(&self, before: &Self) -> Self {
+        let before_runs = before.runs.iter().copied().chain(std::iter::repeat(0));
+        let runs = self.runs.iter().zip(before_runs);
+        Self {
+            runs: runs.map(|(now, before)| now.saturating_sub(before)).collect(),
+            context: self.context.saturating_sub(before.context),
+        }
+    }
+
+    fn add(&mut self, more: &Self) {
+        if self.runs.len() < more.runs.len() {
+            self.runs.resize(more.runs.len(), 0);
+        }
+        for (runs, more) in self.runs.iter_mut().zip(&more.runs) {
+            *runs = runs.saturating_add(*more);
+        }
+        self.context = self.context.saturating_add(more.context);
     }
 }
 

@@ -157,6 +157,11 @@ impl fmt::Display for Problem {
 ///
 /// Reads files, and blocks its thread while it does.
 pub fn load(sources: &Sources) -> Loaded {
+    load_beside(sources, HashSet::new())
+}
+
+/// The same beside hooks that have names already.
+pub(crate) fn load_beside(sources: &Sources, names: HashSet<(HookEvent, Arc<str>)>) -> Loaded {
     let mut loaded = Loaded::default();
     let mut found = Vec::new();
     let mut limits = limits::HttpLimits::default();
@@ -189,7 +194,10 @@ pub fn load(sources: &Sources) -> Loaded {
         loaded.disabled_by = Some(path);
         return loaded;
     }
-    let mut known = Known::default();
+    let mut known = Known {
+        names,
+        first: HashMap::new(),
+    };
     for (of, one) in found {
         match limits.apply(one, &mut loaded.problems) {
             // Not moved yet, or back already: the host runs it.
@@ -286,7 +294,6 @@ fn mark(hook: &HookSpec) -> Mark {
 }
 
 /// The hooks so far, to recognise a second copy and a second use of a name.
-#[derive(Default)]
 struct Known {
     first: HashMap<Mark, usize>,
     names: HashSet<(HookEvent, Arc<str>)>,

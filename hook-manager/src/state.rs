@@ -5,21 +5,21 @@ use std::{
     collections::{BTreeMap, HashMap},
     fs, io,
     path::{Path, PathBuf},
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError, Weak,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, atomic::Ordering::Relaxed},
     time::{Duration, SystemTime},
 };
 
 use hook_breaker::SavedCircuit;
+use hook_monitor::HistogramSnapshot;
 use sha2::{Digest, Sha256};
 
 use crate::{
+    background::Background,
     config::Config,
     estimate,
+    event::HookEvent,
     hook::{HookSpec, Origin},
-    manage::Totals,
+    manage::{EventFigures, Tallies, Totals},
     manager::{HookManager, Inner},
     plan::Entry,
     result::EventReport,
@@ -33,8 +33,8 @@ mod file;
 mod folder;
 mod log;
 
-use file::{File, MINUTE, Saved, parse};
-use folder::Folder;
+use file::{File, Latency, MINUTE, Saved, parse};
+use folder::{Folder, Lock};
 
 /// What a manager keeps in its folder.
 pub(crate) struct Store {
@@ -43,14 +43,16 @@ pub(crate) struct Store {
     /// Lines for the log, and what went wrong; held for moments.
     log: Mutex<log::Log>,
     last_error: Mutex<Option<String>>,
-    /// Whether a task saves every now and then.
-    kept: AtomicBool,
+    /// The task that saves every now and then.
+    saving: Background,
 }
 
 struct Writer {
     folder: Folder,
     /// By hook: what of it is in the file already.
     written: HashMap<String, Written>,
+    /// What happened at events, likewise.
+    events: HashMap<HookEvent, EventFigures>,
 }
 
 /// What of one hook is in the file.
@@ -59,6 +61,7 @@ struct Written {
     live: Totals,
     runs: u64,
     circuit: Option<serde_json::Value>,
+    latency: Option<HistogramSnapshot>,
 }
 
 impl Store {
@@ -67,6 +70,7 @@ impl Store {
         dir: &Path,
         entries: &[Entry],
         runaway: &Runaway,
+        tallies: &Tallies,
         config: &Config,
         problems: &mut Vec<Problem>,
     ) -> Self {
@@ -83,23 +87,16 @@ impl Store {
             folder
         });
         let mut written = HashMap::new();
-        let file = match folder
-            .read()
-            .and_then(|text| text.map(|text| parse(&text)).transpose())
-        {
-            Ok(file) => file.unwrap_or_else(File::new),
-            Err(err) => {
-                let aside = folder.set_aside().map_or_else(
-                    |err| format!("could not be set aside: {err}"),
-                    |aside| format!("is set aside as {}", aside.display()),
-                );
-                say(
-                    &folder.state(),
-                    format!("is no state of ours ({err}), and {aside}"),
-                );
-                File::new()
+        let file = read(&folder).unwrap_or_else(|_| {
+            // Another process may have mended it meanwhile, or be about to.
+            let file = folder.lock().and_then(|lock| read_or_set_aside(&folder, &lock));
+            let (file, what) =
+                file.unwrap_or_else(|err| (File::new(), Some(format!("cannot be read: {err}"))));
+            if let Some(what) = what {
+                say(&folder.state(), what);
             }
-        };
+            file
+        });
         for (entry, own) in runnable(entries) {
             let key = key(entry);
             if let (Some(saved), Some(spec)) = (file.hooks.get(&key), entry.spec()) {
@@ -109,35 +106,43 @@ impl Store {
                         live: Totals::default(),
                         runs: own.estimate.runs(),
                         circuit: own.breaker.as_ref().map(|breaker| comparable(&breaker.save())),
+                        latency: None,
                     };
                     written.insert(key, now);
                 }
             }
         }
         file.restore_runs(entries, runaway);
+        let events = file.events.iter();
+        tallies.restore(events.map(|(name, event)| (HookEvent::from(name.as_str()), event.read())));
         Self {
-            writer: Mutex::new(Writer { folder, written }),
+            writer: Mutex::new(Writer {
+                folder,
+                written,
+                events: HashMap::new(),
+            }),
             log: Mutex::new(log::Log::new(config.performance_log)),
             last_error: Mutex::default(),
-            kept: AtomicBool::new(false),
+            saving: Background::default(),
         }
     }
 }
 
 impl Writer {
-    /// Writes what is new since the last time, on top of what others have written meanwhile.
-    fn save(&mut self, inner: &Inner, log: &Mutex<log::Log>) -> io::Result<()> {
+    /// Writes the lines of the log that wait.
+    fn save_log(&self, log: &Mutex<log::Log>) -> io::Result<()> {
         let lines = lock(log).take();
-        if let Err(err) = log::write(&lines, &self.folder) {
-            lock(log).put_back(lines);
-            return Err(err);
-        }
+        log::write(&lines, &self.folder).inspect_err(|_| lock(log).put_back(lines))
+    }
+
+    /// Writes what is new since the last time, on top of what others have written meanwhile. Says if something was
+    /// in the way.
+    fn save(&mut self, inner: &Inner) -> io::Result<Option<String>> {
         let lock = self.folder.lock()?;
-        let mut file = match self.folder.read() {
-            Ok(Some(text)) => parse(&text).unwrap_or_else(|_| File::new()),
-            Ok(None) => File::new(),
-            Err(err) => return Err(err),
-        };
+        let (mut file, what) = read_or_set_aside(&self.folder, &lock)?;
+        let mut fresh_runs = Vec::new();
+        let cached = inner.entries.iter().filter_map(Entry::own);
+        let cached = cached.filter(|own| own.cache.is_some()).count();
         let mut written = HashMap::new();
         for (number, entry) in inner.entries.iter().enumerate() {
             let (Some(own), Some(spec)) = (entry.own(), entry.spec()) else {
@@ -154,6 +159,7 @@ impl Writer {
                 identity,
                 totals: Totals::default(),
                 estimate: own.estimate.save(),
+                latency: Latency::default(),
                 circuit: circuit.clone(),
                 told: false,
                 minutes: BTreeMap::new(),
@@ -165,9 +171,13 @@ impl Writer {
             if runs != before.runs {
                 let others = saved.estimate.runs.max(before.runs);
                 saved.estimate = estimate::Saved {
-                    runs: others + (runs - before.runs),
+                    runs: others.saturating_add(runs.saturating_sub(before.runs)),
                     ..own.estimate.save()
                 };
+            }
+            let latency = own.watched.as_ref().map(|runs| runs.live());
+            if let Some(latency) = &latency {
+                saved.latency.add(latency, before.latency.as_ref());
             }
             let changed = now_circuit != before.circuit;
             if changed {
@@ -176,11 +186,14 @@ impl Writer {
             // Once somebody was told of a break, nobody else is.
             saved.told = own.is_told() || (saved.told && !changed);
             let minute = millis(SystemTime::now()) / MINUTE;
-            saved.minutes.retain(|one, _| *one + 1 >= minute);
+            let still = minute.saturating_sub(1)..=minute;
+            saved.minutes.retain(|one, _| still.contains(one));
             let in_minute = saved.minutes.entry(minute).or_default();
-            *in_minute = in_minute.saturating_add(inner.runaway.fresh_runs(number));
+            let fresh = inner.runaway.fresh_runs(number);
+            *in_minute = in_minute.saturating_add(fresh);
+            fresh_runs.push((number, fresh));
             if inner.config.save_results {
-                saved.answers = answers::save(own);
+                saved.answers = answers::save(own, cached);
             }
             file.hooks.insert(key.clone(), saved);
             written.insert(
@@ -189,16 +202,48 @@ impl Writer {
                     live,
                     runs,
                     circuit: now_circuit,
+                    latency,
                 },
             );
         }
-        file.add_sessions(inner);
+        let events = inner.tallies.live();
+        for (event, now) in &events {
+            let before = self.events.get(event).copied().unwrap_or_default();
+            let all = file.events.entry(event.as_str().to_owned()).or_default();
+            all.add(&now.since(before));
+        }
+        let fresh_sessions = inner.runaway.fresh_sessions();
+        file.add_sessions(inner, &fresh_sessions);
         file.forget();
         file.saved_at = millis(SystemTime::now());
-        let text = serde_json::to_vec(&file).map_err(io::Error::other)?;
+        let text = file.text()?;
         self.folder.write(&text, &lock)?;
         self.written = written;
-        Ok(())
+        self.events = events;
+        inner.runaway.saved(&fresh_runs, fresh_sessions);
+        Ok(what)
+    }
+}
+
+/// What is in the file; nothing where there is none.
+fn read(folder: &Folder) -> io::Result<File> {
+    let text = folder.read()?;
+    text.map_or_else(|| Ok(File::new()), |text| parse(&text))
+}
+
+/// The same, but that what is no state of ours is put out of the way, and how is said.
+fn read_or_set_aside(folder: &Folder, lock: &Lock) -> io::Result<(File, Option<String>)> {
+    match read(folder) {
+        Ok(file) => Ok((file, None)),
+        Err(err) if err.kind() == io::ErrorKind::InvalidData => {
+            let aside = folder.set_aside(lock)?;
+            let what = format!(
+                "is no state of ours ({err}), and is set aside as {}",
+                aside.display()
+            );
+            Ok((File::new(), Some(what)))
+        }
+        Err(err) => Err(err),
     }
 }
 
@@ -206,6 +251,9 @@ fn restore(own: &Own, saved: &Saved) {
     // A manager has just been made: nobody has set it before.
     let _ = own.past.set(saved.totals);
     own.estimate.restore(&saved.estimate);
+    if let Some(runs) = &own.watched {
+        runs.restore(saved.latency.read());
+    }
     if let (Some(breaker), Some(circuit)) = (&own.breaker, &saved.circuit) {
         breaker.restore(circuit);
         if saved.told {
@@ -220,7 +268,7 @@ pub(crate) fn runnable(entries: &[Entry]) -> impl Iterator<Item = (&Entry, &Own)
 }
 
 pub(crate) fn key(entry: &Entry) -> String {
-    format!("{}/{}", entry.event(), entry.name())
+    entry.full_name()
 }
 
 /// A digest of what the hook is and of how it is cached.
@@ -284,7 +332,7 @@ impl HookManager {
         save(&self.0)
     }
 
-    /// Why the last attempt to save went wrong, if it did.
+    /// What went wrong with the last attempt to save, or was in its way.
     pub(crate) fn state_error(&self) -> Option<String> {
         lock(&self.0.store.as_ref()?.last_error).clone()
     }
@@ -292,23 +340,23 @@ impl HookManager {
 
 fn save(inner: &Inner) -> io::Result<()> {
     let Some(store) = &inner.store else { return Ok(()) };
-    let saved = lock(&store.writer).save(inner, &store.log);
-    *lock(&store.last_error) = saved.as_ref().err().map(ToString::to_string);
-    saved
+    let mut writer = lock(&store.writer);
+    // A log that cannot be written does not cost the state.
+    let (saved, logged) = (writer.save(inner), writer.save_log(&store.log));
+    let said = match (&saved, &logged) {
+        (Err(err), _) | (_, Err(err)) => Some(format!("not saved: {err}")),
+        (Ok(what), Ok(())) => what.as_ref().map(|what| format!("state.json {what}")),
+    };
+    *lock(&store.last_error) = said;
+    saved.and(logged)
 }
 
 /// Begins to save every now and then, with the first event that is run.
 pub(crate) fn keep(manager: &HookManager) {
     let Some(store) = &manager.0.store else { return };
-    if store.kept.load(Relaxed) || store.kept.swap(true, Relaxed) {
-        return;
-    }
-    let Ok(runtime) = tokio::runtime::Handle::try_current() else {
-        store.kept.store(false, Relaxed);
-        return;
-    };
-    let (manager, period) = (Arc::downgrade(&manager.0), manager.0.config.save_every);
-    runtime.spawn(save_every(manager, period));
+    store
+        .saving
+        .begin(|| save_every(Arc::downgrade(&manager.0), manager.0.config.save_every));
 }
 
 async fn save_every(manager: Weak<Inner>, period: Duration) {

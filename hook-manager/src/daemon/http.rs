@@ -107,7 +107,7 @@ struct Web {
 /// `/health`, `/livez`, `/readyz` and `/metrics`, of the manager there is.
 fn endpoints(daemon: &Arc<Daemon>) -> Option<Endpoints> {
     let health = Health::new();
-    for name in ["hooks", "breakers", "success_rate", "pools", "state"] {
+    for name in ["hooks", "breakers", "success_rate", "pools", "anomalies", "state"] {
         let daemon = Arc::clone(daemon);
         let check = move || {
             let health = daemon.hooks.now().manager.health();
@@ -153,6 +153,11 @@ fn metrics(current: &Arc<Current>) -> String {
         };
         // It is left out where there are more than a scrape has room for; the monitor counts that.
         let _ = monitor.register(one);
+    }
+    for watch in current.manager.monitor().sources() {
+        if watch.layer() == "anomaly" {
+            let _ = monitor.register_shared(watch);
+        }
     }
     Exporter::new(&monitor).render()
 }

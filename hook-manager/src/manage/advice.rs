@@ -1,24 +1,10 @@
 use std::{fmt, sync::Arc, time::Duration};
 
-use hook_monitor::Status;
+use hook_monitor::{Advisor, Gather, HistogramSnapshot, Monitor, Rule, Source, Status};
 
-use super::{Health, HookFigures, Totals};
-use crate::{event::HookEvent, manager::HookManager};
+use super::{Health, Totals};
+use crate::{event::HookEvent, manager::HookManager, plan::Entry, stack::own::Own};
 
-/// A hook that takes longer is slow.
-const SLOW: Duration = Duration::from_millis(200);
-/// The mean over all hooks above which they are.
-const SLOW_MEAN: Duration = Duration::from_millis(500);
-/// Fewer successes than that make a hook unreliable.
-const RELIABLE: f64 = 0.8;
-/// Fewer hits than that say that a cache is of little use.
-const HIT_RATE: f64 = 0.3;
-/// More trips than that are many.
-const TRIPS: u64 = 5;
-/// Fewer runs say nothing.
-const ENOUGH: u64 = 5;
-/// More memory than that is much.
-const MEMORY: u64 = 500_000_000;
 /// Time given to sweeping each cache.
 const SWEEP: Duration = Duration::from_millis(5);
 
@@ -26,14 +12,14 @@ const SWEEP: Duration = Duration::from_millis(5);
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Advice {
-    /// A hook usually takes more than 200 ms.
+    /// A hook's last runs took more than 200 ms on average.
     Slow {
         /// The hook.
         hook: Arc<str>,
         /// Its event.
         event: HookEvent,
-        /// The median of its last runs.
-        typical: Duration,
+        /// Their mean.
+        average: Duration,
         /// Whether its answers are kept.
         cached: bool,
     },
@@ -64,7 +50,7 @@ pub enum Advice {
         /// How often.
         trips: u64,
     },
-    /// The mean over all hooks is above 500 ms.
+    /// The mean over the last runs of all hooks is above 500 ms.
     SlowOverall {
         /// The mean.
         average: Duration,
@@ -97,61 +83,140 @@ pub struct Optimization {
     pub recommendations: Vec<Advice>,
 }
 
+/// Of the hooks of one event, or of all.
 pub(super) fn of(manager: &HookManager, event: Option<&HookEvent>) -> Vec<Advice> {
-    let metrics = manager.metrics();
-    let hooks = metrics
-        .hooks
-        .iter()
-        .filter(|hook| event.is_none_or(|event| hook.event == *event));
-    hooks.flat_map(|hook| about(manager, hook)).collect()
+    let is_meant = |entry: &Entry| event.is_none_or(|event| entry.event() == event);
+    let of_hooks = manager.runnable().filter(|(entry, _)| is_meant(entry));
+    of_hooks
+        .flat_map(|(entry, own)| {
+            let told = Monitor::new();
+            // The only one: it cannot be refused.
+            let _ = told.register(Told::of(own));
+            let advice = Advisor::default().advise(&told.snapshot());
+            advice.into_iter().filter_map(|one| in_our_words(&one, entry))
+        })
+        .collect()
 }
 
-fn about(manager: &HookManager, figures: &HookFigures) -> Vec<Advice> {
-    let (hook, event) = (&figures.hook, &figures.event);
-    let named = || (Arc::clone(hook), event.clone());
-    let cached = manager
-        .hooks()
-        .any(|spec| spec.name == *hook && spec.event == *event && spec.cache.is_some());
-    let mut advice = Vec::new();
-    let total = figures.total;
-    if figures.estimate > SLOW && total.runs > 0 {
-        let (hook, event) = named();
-        advice.push(Advice::Slow {
+/// What is known about one hook over processes, as an [`Advisor`] reads it: its last runs, rather than all of them,
+/// because a hook that was mended is well; its lookups and its trips.
+struct Told {
+    lately: HistogramSnapshot,
+    failed: u64,
+    total: Totals,
+}
+
+impl Told {
+    fn of(own: &Own) -> Self {
+        let (lately, failed) = own.estimate.lately();
+        Self {
+            lately,
+            failed,
+            total: own.totals(),
+        }
+    }
+}
+
+impl Source for Told {
+    fn layer(&self) -> &'static str {
+        "hook"
+    }
+
+    fn name(&self) -> &str {
+        "hook"
+    }
+
+    fn read(&self, into: &mut dyn Gather) {
+        let calls = |outcome, value, into: &mut dyn Gather| {
+            into.counter("hook_calls_total", &[("outcome", outcome)], value);
+        };
+        calls("ok", self.lately.count().saturating_sub(self.failed), into);
+        calls("error", self.failed, into);
+        into.histogram("hook_call_duration_seconds", &[], &self.lately);
+        let gets = |result, value, into: &mut dyn Gather| {
+            into.counter("hook_cache_gets_total", &[("result", result)], value);
+        };
+        gets("hit", self.total.cache_hits, into);
+        gets("miss", self.total.cache_misses, into);
+        let to_open = [("from", "closed"), ("to", "open")];
+        into.counter("hook_breaker_transitions_total", &to_open, self.total.trips);
+    }
+}
+
+/// The advisor's advice about one hook; `None` for what it says about all that there is, which is this hook alone.
+fn in_our_words(advice: &hook_monitor::Advice, entry: &Entry) -> Option<Advice> {
+    advice.layer?;
+    let (hook, event) = (Arc::clone(entry.name()), entry.event().clone());
+    let cached = entry.spec().is_some_and(|spec| spec.cache.is_some());
+    let figure = advice.figure;
+    Some(match advice.rule {
+        Rule::SlowCalls => Advice::Slow {
             hook,
             event,
-            typical: figures.estimate,
+            average: Duration::try_from_secs_f64(figure).unwrap_or_default(),
             cached,
-        });
-    }
-    if figures.reliability < RELIABLE && total.runs >= ENOUGH {
-        let (hook, event) = named();
-        advice.push(Advice::Unreliable {
+        },
+        Rule::LowSuccess => Advice::Unreliable {
             hook,
             event,
-            reliability: figures.reliability,
-        });
-    }
-    let asked = total.cache_hits + total.cache_misses;
-    if let Some(hit_rate) = total
-        .hit_rate()
-        .filter(|rate| *rate < HIT_RATE && asked >= 4 * ENOUGH)
-    {
-        let (hook, event) = named();
-        advice.push(Advice::LowHitRate {
+            reliability: figure,
+        },
+        Rule::LowHitRate => Advice::LowHitRate {
             hook,
             event,
-            hit_rate,
-        });
-    }
-    if total.trips > TRIPS {
-        let (hook, event) = named();
-        advice.push(Advice::ManyTrips {
+            hit_rate: figure,
+        },
+        Rule::ManyTrips => Advice::ManyTrips {
             hook,
             event,
-            trips: total.trips,
-        });
+            trips: figure as u64,
+        },
+        _ => return None,
+    })
+}
+
+/// What is to be said about all hooks together and about the process: the mean of their last runs, and its memory.
+fn of_all(manager: &HookManager, memory: Option<u64>) -> impl Iterator<Item = Advice> {
+    let runs = manager.runnable().map(|(_, own)| own.estimate.lately().0);
+    let all = Told {
+        lately: runs.fold(HistogramSnapshot::empty(), |all, one| all.merged(&one)),
+        failed: 0,
+        total: Totals::default(),
+    };
+    let told = Monitor::new();
+    for source in [Arc::new(all) as Arc<dyn Source>, Arc::new(Process(memory))] {
+        // There are two, of two kinds: neither can be refused.
+        let _ = told.register_shared(source);
     }
-    advice
+    let advice = Advisor::default().advise(&told.snapshot());
+    advice.into_iter().filter_map(|one| match one.rule {
+        Rule::SlowAverage => Some(Advice::SlowOverall {
+            average: Duration::try_from_secs_f64(one.figure).unwrap_or_default(),
+        }),
+        Rule::MuchMemory => Some(Advice::MuchMemory {
+            bytes: one.figure as u64,
+        }),
+        _ => None,
+    })
+}
+
+/// The process's resident memory in bytes, where it is known.
+struct Process(Option<u64>);
+
+impl Source for Process {
+    fn layer(&self) -> &'static str {
+        "process"
+    }
+
+    fn name(&self) -> &str {
+        "process"
+    }
+
+    fn read(&self, into: &mut dyn Gather) {
+        if let Some(bytes) = self.0 {
+            into.gauge("process_resident_memory_bytes", &[], bytes as f64);
+        }
+    }
 }
 
 pub(super) fn optimize(manager: &HookManager) -> Optimization {
@@ -166,17 +231,8 @@ pub(super) fn optimize(manager: &HookManager) -> Optimization {
     let health = manager.health();
     let total = manager.metrics().total;
     let mut recommendations = of(manager, None);
-    if total.average() > SLOW_MEAN {
-        recommendations.push(Advice::SlowOverall {
-            average: total.average(),
-        });
-    }
     let memory = memory();
-    recommendations.extend(
-        memory
-            .filter(|bytes| *bytes > MEMORY)
-            .map(|bytes| Advice::MuchMemory { bytes }),
-    );
+    recommendations.extend(of_all(manager, memory));
     let unwell = health
         .checks
         .iter()
@@ -206,10 +262,14 @@ impl fmt::Display for Advice {
             Self::Slow {
                 hook,
                 event,
-                typical,
+                average,
                 cached,
             } => {
-                write!(f, "{hook} ({event}) usually takes {} ms: ", typical.as_millis())?;
+                write!(
+                    f,
+                    "{hook} ({event}) takes {} ms on average: ",
+                    average.as_millis()
+                )?;
                 f.write_str(match cached {
                     true => "make it faster, or keep its answers for longer",
                     false => "make it faster, or declare it cacheable if it only reads",

@@ -19,7 +19,7 @@ pub struct Health {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Check {
-    /// The part: `hooks`, `breakers`, `success_rate`, `pools`, `state`.
+    /// The part: `hooks`, `breakers`, `success_rate`, `pools`, `anomalies`, `state`.
     pub name: &'static str,
     /// How it is.
     pub status: Status,
@@ -41,8 +41,9 @@ pub(super) fn of(manager: &HookManager) -> Health {
         success_rate(manager),
         pools(manager),
     ];
+    checks.push(anomalies(manager));
     checks.push(match manager.state_error() {
-        Some(err) => degraded("state", format!("not saved: {err}")),
+        Some(what) => degraded("state", what),
         None => healthy("state"),
     });
     let worst = |one: Status, other: Status| if rank(other) > rank(one) { other } else { one };
@@ -131,6 +132,21 @@ fn pools(manager: &HookManager) -> Check {
             format!("calls wait for a connection: {}", crowded.join(", ")),
         ),
     }
+}
+
+/// Degraded while a hook is not what it was, and for ten minutes after it has become worse for good.
+fn anomalies(manager: &HookManager) -> Check {
+    let anomalies = manager.anomalies();
+    if anomalies.status() == Status::Healthy {
+        return healthy("anomalies");
+    }
+    let now = anomalies.now.iter().map(ToString::to_string);
+    let worse = anomalies
+        .shifts
+        .iter()
+        .filter(|shift| shift.shift.is_regression());
+    let all: Vec<String> = now.chain(worse.map(ToString::to_string)).collect();
+    degraded("anomalies", all.join("; "))
 }
 
 fn healthy(name: &'static str) -> Check {

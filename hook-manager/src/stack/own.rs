@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use hook_breaker::{CircuitBreaker, CircuitBreakerLayer};
+use hook_breaker::{CircuitBreaker, CircuitBreakerLayer, DroppedCall};
 use hook_cache::{CacheHandle, CacheLayer};
 use hook_monitor::{MonitorHandle, MonitorLayer, OnReject, Outcome, Rejected, Source};
 use hook_pool::PoolHandle;
@@ -24,6 +24,7 @@ use super::{
     stamp::{Files, Stamp},
 };
 use crate::{
+    anomalies::Runs,
     config::Config,
     error::{HookError, ending, judge},
     estimate::Estimate,
@@ -54,6 +55,8 @@ pub(crate) struct Own {
     /// The connections, or the worker processes, of a hook that has any.
     pub(crate) pool: Option<PoolHandle>,
     pub(crate) estimate: Arc<Estimate>,
+    /// With monitoring: its runs, as the detector wants them.
+    pub(crate) watched: Option<Arc<Runs>>,
     /// Which break of the circuit the user was told of: its generation, and one.
     pub(crate) told: AtomicU64,
     /// How often the hook was really run.
@@ -114,10 +117,11 @@ where
     let name: Arc<str> = Arc::clone(&spec.name);
     let estimate = Arc::new(Estimate::new(estimate_by_name(&name)));
     let runs = Arc::new(AtomicU64::new(0));
-    let (learned, counted) = (Arc::clone(&estimate), Arc::clone(&runs));
+    let watched = config.monitoring.then(|| Arc::new(Runs::default()));
+    let (learned, counted, recorded) = (Arc::clone(&estimate), Arc::clone(&runs), watched.clone());
     let hook = service_fn(move |req: HookRequest| {
         let called = hook.clone().oneshot(req.clone());
-        let (learned, counted) = (Arc::clone(&learned), Arc::clone(&counted));
+        let (learned, counted, recorded) = (Arc::clone(&learned), Arc::clone(&counted), recorded.clone());
         async move {
             let result = called.await;
             let at = Instant::now();
@@ -127,8 +131,12 @@ where
             // What was cut off, or never ran, says nothing about how long the hook takes.
             let outcome = judge(result.as_ref(), ran.unwrap_or_default());
             if let (Some(ran), true) = (ran, outcome != Outcome::Ignored) {
-                if let Some(anomaly) = learned.learn(ran, outcome == Outcome::Success) {
-                    req.trace().note_anomaly(anomaly);
+                let success = outcome == Outcome::Success;
+                if let Some(runs) = recorded {
+                    runs.record(ran, success);
+                }
+                if let Some(outlier) = learned.learn(ran, success) {
+                    req.trace().note_outlier(outlier);
                 }
             }
             result
@@ -139,11 +147,12 @@ where
         .monitoring
         .then(|| MonitorLayer::new(Arc::clone(&name)).endings_with(ending));
     let cache = spec.cache.as_ref().filter(|_| config.cache).map(|rule| {
-        let (key, files) = (
-            rule.key.clone(),
-            Files::of(&spec.handler, rule, config.project.as_deref()),
-        );
+        let key = rule.key.clone();
+        let files = Arc::new(Files::of(&spec.handler, rule, config.project.as_deref()));
+        let after = Arc::clone(&files);
         CacheLayer::keyed_by(move |req: &HookRequest| key_of(&key, &files, req))
+            // Nobody knows which contents the hook has seen, where they changed meanwhile.
+            .store_if_key(move |key: &Key, _: &Answer| after.stamp(key.place()) == Some(key.files))
             .name(Arc::clone(&name))
             .ttl(ttl(&name, rule, config))
             .capacity(config.cache_capacity)
@@ -162,6 +171,8 @@ where
             .consecutive_failures(config.breaker_threshold)
             .open_for(config.breaker_open_for)
             .classify_with(judge)
+            // An attempt ends by its own timeout, inside. Who drops it is the event's caller.
+            .dropped_call(DroppedCall::Neutral)
             .on_reject(RefuseAsHookError)
     });
     let own = |service| Own {
@@ -172,6 +183,7 @@ where
         breaker: breaker.as_ref().map(CircuitBreakerLayer::handle),
         pool,
         estimate,
+        watched,
         told: AtomicU64::new(0),
         ran: runs,
         past: OnceLock::new(),
@@ -213,10 +225,27 @@ fn again(result: Result<&Answer, &HookError>, _attempt: &Attempt) -> Verdict {
 }
 
 /// What an answer is good for: the input, and the contents of the files it depends on.
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Clone)]
 pub(crate) struct Key {
     input: Input,
     files: Stamp,
+    /// Where relative files are looked for, if there are any and the input does not say. The stamp knows it already.
+    place: Option<Box<str>>,
+}
+
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        self.files == other.files && self.input == other.input
+    }
+}
+
+impl Eq for Key {}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.input.hash(state);
+        self.files.hash(state);
+    }
 }
 
 /// The whole input as it was sent, or the fields that the hook's owner says matter.
@@ -251,7 +280,19 @@ impl Key {
             SavedInput::Whole(req) => Input::Whole(Whole(req)),
             SavedInput::Fields(fields) => Input::Fields(fields.into_bytes().into()),
         };
-        Self { input, files }
+        Self {
+            input,
+            files,
+            place: None,
+        }
+    }
+
+    /// The session's directory, as far as files are looked for there.
+    fn place(&self) -> Option<&str> {
+        match &self.input {
+            Input::Whole(Whole(req)) => req.field(CWD),
+            Input::Fields(_) => self.place.as_deref(),
+        }
     }
 
     pub(crate) fn files(&self) -> Stamp {
@@ -281,8 +322,11 @@ pub(crate) enum SavedInput {
     Fields(String),
 }
 
+/// Where a session is, in its events.
+const CWD: &str = "/cwd";
+
 fn key_of(rule: &CacheKey, files: &Files, req: &HookRequest) -> Option<Key> {
-    let files = files.stamp(req)?;
+    let (has_relative, files) = (files.has_relative(), files.stamp(req.field(CWD))?);
     let input = match rule {
         CacheKey::WholeInput => Input::Whole(Whole(req.clone())),
         CacheKey::Fields(pointers) => {
@@ -291,7 +335,13 @@ fn key_of(rule: &CacheKey, files: &Files, req: &HookRequest) -> Option<Key> {
             Input::Fields(serde_json::to_vec(&fields).ok()?.into())
         }
     };
-    Some(Key { input, files })
+    let by_fields = matches!(input, Input::Fields(_));
+    let place = req.field(CWD).filter(|_| has_relative && by_fields);
+    Some(Key {
+        input,
+        files,
+        place: place.map(Box::from),
+    })
 }
 
 /// A refusal in the manager's own words.

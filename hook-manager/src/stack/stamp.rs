@@ -4,18 +4,21 @@ use std::{
     collections::HashMap,
     env, fs,
     io::{self, Read},
-    os::unix::{ffi::OsStrExt, fs::MetadataExt},
+    os::unix::{
+        ffi::OsStrExt,
+        fs::{MetadataExt, OpenOptionsExt},
+    },
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
     time::{Duration, SystemTime},
 };
 
+use rustix::fs::OFlags;
 use sha2::{Digest, Sha256};
 
 use crate::{
     command::placeholder,
     hook::{CacheRule, Handler},
-    request::HookRequest,
 };
 
 /// A larger file is told from others by what the file system says about it, and not read.
@@ -79,9 +82,14 @@ impl Files {
         }
     }
 
-    /// The stamp of this moment; `None` where a file is there and cannot be read, so that nothing is known about
+    /// Whether it matters where the session is.
+    pub(crate) fn has_relative(&self) -> bool {
+        self.paths.iter().any(|path| path.is_relative())
+    }
+
+    /// The stamp of this moment, for a session in `cwd`; `None` where a file is there and cannot be read, so that nothing is known about
     /// the answer. A missing file is a state like any other.
-    pub(crate) fn stamp(&self, req: &HookRequest) -> Option<Stamp> {
+    pub(crate) fn stamp(&self, cwd: Option<&str>) -> Option<Stamp> {
         if self.paths.is_empty() {
             return Some(Stamp::default());
         }
@@ -90,7 +98,7 @@ impl Files {
             let digest = if path.is_absolute() {
                 self.one(path)
             } else {
-                self.one(&self.directory(req).join(path))
+                self.one(&self.directory(cwd).join(path))
             };
             all.update(digest.ok()?);
         }
@@ -98,11 +106,8 @@ impl Files {
     }
 
     /// Where the hook will run.
-    fn directory(&self, req: &HookRequest) -> PathBuf {
-        let session = req
-            .field("/cwd")
-            .map(PathBuf::from)
-            .filter(|cwd| cwd.is_absolute());
+    fn directory(&self, cwd: Option<&str>) -> PathBuf {
+        let session = cwd.map(PathBuf::from).filter(|cwd| cwd.is_absolute());
         session
             .or_else(|| self.project.clone())
             .or_else(|| env::current_dir().ok())
@@ -110,8 +115,8 @@ impl Files {
     }
 
     fn one(&self, path: &Path) -> io::Result<Stamp> {
-        let traits = match fs::metadata(path) {
-            Ok(meta) => Traits::of(&meta),
+        let (is_file, traits) = match fs::metadata(path) {
+            Ok(meta) => (meta.is_file(), Traits::of(&meta)),
             Err(err) if matches!(err.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
                 return Ok(digest(path, b"missing"));
             }
@@ -122,7 +127,10 @@ impl Files {
         if let Some((_, stamp)) = known(&lock()).filter(|(seen, _)| *seen == traits) {
             return Ok(stamp);
         }
-        let (traits, stamp) = read(path)?;
+        let (traits, stamp) = match is_file {
+            true => read(path)?,
+            false => (traits, of_traits(path, &traits)),
+        };
         if traits.is_settled() {
             let mut known = lock();
             if known.len() >= KNOWN {
@@ -160,15 +168,25 @@ impl Traits {
 }
 
 fn read(path: &Path) -> io::Result<(Traits, Stamp)> {
-    let mut file = fs::File::open(path)?;
+    // Without waiting: it may be a pipe by now, and is nobody's to read from then.
+    let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+    let mut file = fs::OpenOptions::new()
+        .read(true)
+        .custom_flags(flags.bits() as i32)
+        .open(path)?;
     let meta = file.metadata()?;
     let traits = Traits::of(&meta);
     if !meta.is_file() || meta.len() > READ {
-        return Ok((traits, digest(path, format!("{traits:?}").as_bytes())));
+        return Ok((traits, of_traits(path, &traits)));
     }
     let mut contents = Vec::new();
     file.by_ref().take(READ).read_to_end(&mut contents)?;
     Ok((traits, digest(path, &contents)))
+}
+
+/// What is no plain file is not opened: a pipe would wait for somebody, a device would do who knows what.
+fn of_traits(path: &Path, traits: &Traits) -> Stamp {
+    digest(path, format!("{traits:?}").as_bytes())
 }
 
 fn digest(path: &Path, contents: &[u8]) -> Stamp {

@@ -17,9 +17,13 @@ use crate::{
     stack::own::{Answer, Key, Own, SavedInput},
 };
 
-/// The answers of one hook that are kept, and the bytes of input and text they may have.
+/// The answers of one hook that are kept, and the bytes they may take.
 const MOST: usize = 1_000;
 const BYTES: usize = 4 * 1024 * 1024;
+/// The bytes that the answers of all hooks may take.
+const ALL_BYTES: usize = 32 * 1024 * 1024;
+/// Answers are read with the whole file, in which they are a few levels deep already; no reader goes deeper than 128.
+const DEPTH: usize = 100;
 
 #[derive(Clone, Serialize, Deserialize)]
 pub(super) struct Saved {
@@ -53,18 +57,25 @@ pub(super) struct Saved {
     exit_code: Option<i32>,
 }
 
-/// The answers that can be put as text; those to inputs that are no UTF-8 are left out.
-pub(super) fn save(own: &Own) -> Vec<Saved> {
+/// The answers that can be put as text; those to inputs that are no UTF-8 are left out. `hooks` is among how many the room
+/// is shared.
+pub(super) fn save(own: &Own, hooks: usize) -> Vec<Saved> {
     let Some(cache) = &own.cache else {
         return Vec::new();
     };
+    let room = BYTES.min(ALL_BYTES / hooks.max(1));
     let (mut answers, mut bytes) = (Vec::new(), 0);
     // Asked about each that could be served, and condemns none.
     cache.invalidate_if(|key, answer| {
-        if let Some(saved) = one(key, answer).filter(|_| answers.len() < MOST) {
-            bytes += saved.input.len() + saved.context.as_ref().map_or(0, String::len);
-            if bytes <= BYTES {
-                answers.push(saved);
+        if answers.len() < MOST {
+            let saved = one(key, answer).filter(Saved::is_flat);
+            let size = saved.as_ref().and_then(|saved| serde_json::to_vec(saved).ok());
+            if let (Some(saved), Some(size)) = (saved, size.map(|text| text.len())) {
+                // One that has no room leaves it to smaller ones.
+                if bytes + size <= room {
+                    bytes += size;
+                    answers.push(saved);
+                }
             }
         }
         false
@@ -119,7 +130,25 @@ pub(super) fn restore(own: &Own, answers: &[Saved]) {
     }
 }
 
+fn is_flat(value: &Value, depth: usize) -> bool {
+    match value {
+        Value::Array(values) => depth > 0 && values.iter().all(|value| is_flat(value, depth - 1)),
+        Value::Object(fields) => depth > 0 && fields.values().all(|value| is_flat(value, depth - 1)),
+        _ => true,
+    }
+}
+
 impl Saved {
+    /// Whether a reader gets to the bottom of it.
+    fn is_flat(&self) -> bool {
+        let fields = [&self.specific, &self.other];
+        let values = fields.into_iter().flat_map(|fields| fields.values());
+        values
+            .chain(&self.updated_input)
+            .chain(&self.updated_permissions)
+            .all(|value| is_flat(value, DEPTH))
+    }
+
     fn key(&self) -> Option<Key> {
         let input = match &self.event {
             Some(event) => SavedInput::Whole(HookRequest::parse(event.clone(), &self.input).ok()?),

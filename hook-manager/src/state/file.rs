@@ -7,12 +7,13 @@ use std::{
 };
 
 use hook_breaker::SavedCircuit;
+use hook_monitor::{Histogram, HistogramSnapshot};
 use serde::{Deserialize, Serialize};
 
-use super::{answers, key, millis};
+use super::{answers, folder::LIMIT, key, millis};
 use crate::{
     estimate,
-    manage::Totals,
+    manage::{EventFigures, Totals},
     manager::Inner,
     plan::Entry,
     runaway::{Counts, Runaway},
@@ -22,6 +23,8 @@ use crate::{
 const VERSION: u32 = 1;
 /// Hooks that are remembered; of more, those that were not seen for the longest are forgotten.
 const HOOKS: usize = 4_096;
+/// Names of events that are remembered; of more, the rarest are forgotten.
+const EVENTS: usize = 256;
 /// Sessions that are remembered, likewise.
 const SESSIONS: usize = 64;
 /// In milliseconds.
@@ -36,6 +39,9 @@ pub(super) struct File {
     pub(super) saved_at: u64,
     /// By event and name.
     pub(super) hooks: BTreeMap<String, Saved>,
+    /// By their names.
+    #[serde(default)]
+    pub(super) events: BTreeMap<String, Event>,
     /// By the host's names for them.
     #[serde(default)]
     pub(super) sessions: BTreeMap<String, Session>,
@@ -57,6 +63,9 @@ pub(super) struct Saved {
     pub(super) identity: String,
     pub(super) totals: Totals,
     pub(super) estimate: estimate::Saved,
+    /// How long its runs took: so many up to so many nanoseconds.
+    #[serde(default)]
+    pub(super) latency: Latency,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) circuit: Option<SavedCircuit>,
     /// Whether the user was told that the circuit is open.
@@ -69,21 +78,115 @@ pub(super) struct Saved {
     pub(super) answers: Vec<answers::Saved>,
 }
 
+/// What happened at the events of one name.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Event {
+    count: u64,
+    results: u64,
+    failures: u64,
+    skipped: u64,
+    blocked: u64,
+    micros: u64,
+}
+
+impl Event {
+    pub(super) fn add(&mut self, fresh: &EventFigures) {
+        for (all, more) in [
+            (&mut self.count, fresh.count),
+            (&mut self.results, fresh.results),
+            (&mut self.failures, fresh.failures),
+            (&mut self.skipped, fresh.skipped),
+            (&mut self.blocked, fresh.blocked),
+            (
+                &mut self.micros,
+                u64::try_from(fresh.time.as_micros()).unwrap_or(u64::MAX),
+            ),
+        ] {
+            *all = all.saturating_add(more);
+        }
+    }
+
+    pub(super) fn read(&self) -> EventFigures {
+        EventFigures {
+            count: self.count,
+            results: self.results,
+            failures: self.failures,
+            skipped: self.skipped,
+            blocked: self.blocked,
+            time: Duration::from_micros(self.micros),
+        }
+    }
+}
+
+/// A histogram, by the upper edges of its buckets.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(super) struct Latency(BTreeMap<u64, u64>);
+
+impl Latency {
+    /// Adds what came on top of `before`.
+    pub(super) fn add(&mut self, now: &HistogramSnapshot, before: Option<&HistogramSnapshot>) {
+        let fresh = match before {
+            Some(before) => now.since(before),
+            None => now.clone(),
+        };
+        for (edge, runs) in fresh.buckets() {
+            let edge = u64::try_from(edge.as_nanos()).unwrap_or(u64::MAX);
+            let all = self.0.entry(edge).or_default();
+            *all = all.saturating_add(runs);
+        }
+    }
+
+    /// As a histogram, in which every run took as long as the longest of its bucket.
+    pub(super) fn read(&self) -> HistogramSnapshot {
+        let histogram = Histogram::new();
+        for (edge, runs) in &self.0 {
+            let runs = u32::try_from(*runs).unwrap_or(u32::MAX);
+            histogram.record_n(Duration::from_nanos(*edge), runs);
+        }
+        histogram.snapshot()
+    }
+}
+
 impl File {
+    /// The file's text, which is one that can be read again: what is too much for it is left out, the answers first.
+    pub(super) fn text(&mut self) -> io::Result<Vec<u8>> {
+        const MOST: usize = LIMIT as usize;
+        let text = serde_json::to_vec(self)?;
+        if text.len() <= MOST {
+            return Ok(text);
+        }
+        self.hooks.values_mut().for_each(|hook| hook.answers.clear());
+        let text = serde_json::to_vec(self)?;
+        if text.len() <= MOST {
+            return Ok(text);
+        }
+        self.hooks
+            .values_mut()
+            .for_each(|hook| hook.latency = Latency::default());
+        let text = serde_json::to_vec(self)?;
+        match text.len() <= MOST {
+            true => Ok(text),
+            false => Err(io::Error::other("it would be over 64 MiB")),
+        }
+    }
+
     pub(super) fn new() -> Self {
         Self {
             version: VERSION,
             written_by: concat!("hook-manager ", env!("CARGO_PKG_VERSION")).into(),
             saved_at: 0,
             hooks: BTreeMap::new(),
+            events: BTreeMap::new(),
             sessions: BTreeMap::new(),
         }
     }
 
     /// What happened in the sessions since the last time, on top of what others say.
-    pub(super) fn add_sessions(&mut self, inner: &Inner) {
-        for (name, fresh) in inner.runaway.fresh_sessions() {
-            let session = self.sessions.entry(name).or_default();
+    pub(super) fn add_sessions(&mut self, inner: &Inner, fresh: &[(String, Counts)]) {
+        for (name, fresh) in fresh {
+            let session = self.sessions.entry(name.clone()).or_default();
             session.seen_at = millis(SystemTime::now());
             session.context = session.context.saturating_add(fresh.context);
             for (number, runs) in fresh.runs.iter().enumerate().filter(|(_, runs)| **runs > 0) {
@@ -124,6 +227,13 @@ impl File {
     }
 
     pub(super) fn forget(&mut self) {
+        while self.events.len() > EVENTS {
+            let rarest = self.events.iter().min_by_key(|(_, event)| event.count);
+            let Some(rarest) = rarest.map(|(name, _)| name.clone()) else {
+                return;
+            };
+            self.events.remove(&rarest);
+        }
         while self.sessions.len() > SESSIONS {
             let oldest = self.sessions.iter().min_by_key(|(_, session)| session.seen_at);
             let Some(oldest) = oldest.map(|(name, _)| name.clone()) else {

@@ -9,12 +9,19 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::{
+    fs::{FlockOperation, OFlags, flock},
+    io::Errno,
+};
 
 /// More than any state; a larger file is not one.
-const LIMIT: u64 = 64 * 1024 * 1024;
+pub(super) const LIMIT: u64 = 64 * 1024 * 1024;
+/// Files that were set aside and are kept.
+const ASIDES: usize = 3;
 /// How long another process may hold the lock.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+const ASIDE: &str = "state.json.aside-";
 
 /// A folder that is its owner's alone.
 #[derive(Debug)]
@@ -67,11 +74,22 @@ impl Folder {
         if self.refused.is_some() {
             return Ok(None);
         }
-        let file = match File::open(self.state()) {
+        // Without waiting: it may be a pipe.
+        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        let mut options = OpenOptions::new();
+        let options = options.read(true).custom_flags(flags.bits() as i32);
+        let no_file = |what| io::Error::new(io::ErrorKind::InvalidData, what);
+        let file = match options.open(self.state()) {
             Ok(file) => file,
             Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(err) if err.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => {
+                return Err(no_file("a link, and no file"));
+            }
             Err(err) => return Err(err),
         };
+        if !file.metadata()?.is_file() {
+            return Err(no_file("no plain file"));
+        }
         let mut text = Vec::new();
         file.take(LIMIT + 1).read_to_end(&mut text)?;
         if text.len() as u64 > LIMIT {
@@ -80,18 +98,27 @@ impl Folder {
         Ok(Some(text))
     }
 
-    /// Puts a file that is no state of ours out of the way, and says where.
-    pub(super) fn set_aside(&self) -> io::Result<PathBuf> {
-        self.usable()?;
+    /// Puts a file that is no state of ours out of the way, and says where. The last three are kept.
+    pub(super) fn set_aside(&self, _lock: &Lock) -> io::Result<PathBuf> {
         let now = SystemTime::now()
             .duration_since(SystemTime::UNIX_EPOCH)
             .unwrap_or_default();
-        let aside = self.file(&format!(
-            "state.json.aside-{}-{}",
-            now.as_millis(),
-            std::process::id()
-        ));
+        // Padded, so that they are in order by name.
+        let mut names = (0..1_000).map(|n| format!("{ASIDE}{:016}-{n:03}", now.as_millis()));
+        let free = names.find(|name| self.file(name).symlink_metadata().is_err());
+        let aside =
+            self.file(&free.ok_or_else(|| io::Error::other("a thousand files are set aside already"))?);
         fs::rename(self.state(), &aside)?;
+        let mut asides: Vec<PathBuf> = fs::read_dir(&self.path)?
+            .flatten()
+            .filter(|entry| entry.file_name().to_string_lossy().starts_with(ASIDE))
+            .map(|entry| entry.path())
+            .collect();
+        asides.sort();
+        for old in asides.iter().rev().skip(ASIDES) {
+            // A folder is not ours to clear out.
+            let _ = fs::remove_file(old);
+        }
         Ok(aside)
     }
 
@@ -106,7 +133,7 @@ impl Folder {
         loop {
             match flock(&file, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => return Ok(Lock { _file: file }),
-                Err(err) if err == rustix::io::Errno::WOULDBLOCK || err == rustix::io::Errno::INTR => {
+                Err(Errno::WOULDBLOCK | Errno::INTR) => {
                     if started.elapsed() > PATIENCE {
                         return Err(io::Error::other(
                             "another process holds the lock for more than 2 s",
@@ -149,7 +176,7 @@ fn private() -> OpenOptions {
     options
         .write(true)
         .mode(0o600)
-        .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits() as i32);
+        .custom_flags(OFlags::NOFOLLOW.bits() as i32);
     options
 }
 

@@ -71,7 +71,13 @@ pub(super) fn write(lines: &[u8], folder: &Folder) -> io::Result<()> {
         rotate(folder)?;
         file = folder.append(NAME)?;
     }
-    file.write_all(lines)
+    let before = file.metadata()?.len();
+    let written = file.write_all(lines);
+    if written.is_err() {
+        // They are all written again: what there is of them now would be there twice. If that cannot be done either, it is.
+        let _ = file.set_len(before);
+    }
+    written
 }
 
 /// The oldest goes.
@@ -106,7 +112,7 @@ pub(super) fn line(report: &EventReport) -> Vec<u8> {
                 "queued_ms": ms(result.queued),
                 "attempts": result.attempts,
                 "cached": result.cached,
-                "anomaly": result.anomaly.is_some(),
+                "anomaly": result.anomaly.map(|anomaly| anomaly.as_str()),
             })
         })
         .collect();

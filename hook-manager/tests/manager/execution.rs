@@ -3,8 +3,8 @@
 use std::{io, sync::Arc, time::Duration};
 
 use hook_manager::{
-    CacheRule, Decision, Hook, HookError, HookEvent, HookManager, HookOutput, HookRequest, OnFailure, OnOpen,
-    layers::State,
+    Anomaly, CacheRule, Decision, Hook, HookError, HookEvent, HookManager, HookOutput, HookRequest,
+    OnFailure, OnOpen, layers::State,
 };
 use serde_json::json;
 use tokio::{sync::oneshot, time::sleep};
@@ -95,9 +95,11 @@ async fn a_run_far_above_the_usual_is_marked() {
         assert_eq!(run(&manager).await.results[0].anomaly, None);
     }
     let report = manager.execute(crate::support::bash("slow")).await;
-    let anomaly = report.results[0].anomaly.expect("thirty times the usual");
+    let Some(Anomaly::Outlier(outlier)) = report.results[0].anomaly else {
+        panic!("thirty times the usual: {report:?}");
+    };
     assert_eq!(
-        (anomaly.usual, anomaly.took),
+        (outlier.usual, outlier.took),
         (Duration::from_millis(30), Duration::from_millis(900))
     );
 }

@@ -1,9 +1,11 @@
 //! The manager with in-process hooks, in virtual time.
 
+mod anomalies;
 mod answers;
 mod building;
 mod execution;
 mod failing;
+mod hostile;
 mod isolation;
 mod manage;
 mod merging;

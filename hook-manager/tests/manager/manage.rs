@@ -177,7 +177,7 @@ async fn advice_names_the_slow_the_unreliable_and_the_cache_of_little_use() {
     assert_eq!(
         said,
         [
-            "slow (PreToolUse) usually takes 800 ms: make it faster, or declare it cacheable if it only reads",
+            "slow (PreToolUse) takes 800 ms on average: make it faster, or declare it cacheable if it only reads",
             "bad (PreToolUse) succeeds 0 % of the time: mend it, or declare it idempotent so that it is tried again",
             "echo (PreToolUse) is answered from the cache 0 % of the time: name the fields it depends on, or raise its TTL",
         ]

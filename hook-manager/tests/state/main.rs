@@ -1,5 +1,7 @@
 //! What outlives a manager, and what does not stop one.
 
+mod hostile;
+
 use std::{
     fs, io,
     os::unix::fs::PermissionsExt,
@@ -80,6 +82,49 @@ async fn figures_estimates_and_an_open_circuit_outlive_the_manager() {
         (6, 4, 3, 1)
     );
     assert_eq!(runs.load(SeqCst), 4);
+    let events = second.metrics().events;
+    let [(event, figures)] = &events[..] else {
+        panic!("{events:?}");
+    };
+    assert_eq!((event, figures.count, figures.failures), (&EVENT, 6, 5));
+}
+
+#[tokio::test(start_paused = true)]
+async fn how_long_runs_took_adds_up_over_managers() {
+    let dir = tempfile::tempdir().unwrap();
+    let build = |ms: u64| {
+        let takes = Hook::function("takes", EVENT, move |_| async move {
+            tokio::time::sleep(Duration::from_millis(ms)).await;
+            Ok::<_, io::Error>(HookOutput::none())
+        });
+        let builder = HookManager::builder().state_dir(dir.path()).hook(takes);
+        builder.build().unwrap()
+    };
+    // Side by side, and each saves more than once.
+    let (one, other) = (build(10), build(1_000));
+    for n in 0..60 {
+        one.execute(bash("ls")).await;
+        if n % 2 == 0 {
+            other.execute(bash("ls")).await;
+        }
+        if n % 20 == 0 {
+            one.save().unwrap();
+            other.save().unwrap();
+        }
+    }
+    one.save().unwrap();
+    other.save().unwrap();
+    let third = build(10);
+    third.execute(bash("ls")).await;
+    let latency = third.metrics().hooks[0].latency.clone().unwrap();
+    assert_eq!(latency.count(), 91);
+    let near = |q: f64, ms: u64| {
+        let seen = latency.quantile(q);
+        let meant = Duration::from_millis(ms);
+        assert!(meant <= seen && seen <= meant.mul_f64(1.13), "{q}: {seen:?}");
+    };
+    near(0.6, 10);
+    near(0.7, 1_000);
 }
 
 #[tokio::test]

@@ -1,0 +1,345 @@
+//! Hooks and callers that do not play by the rules: nothing of theirs is anybody else's trouble.
+
+use std::{
+    convert::Infallible,
+    fs,
+    future::{Future, pending},
+    io,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use futures::task::noop_waker;
+use hook_manager::{
+    CacheRule, Hook, HookError, HookEvent, HookManager, HookManagerBuilder, HookOutput, HookRequest,
+    layers::State,
+};
+use tokio::time::{advance, sleep, timeout};
+use tower::Service;
+
+use crate::support::{EVENT, bash, error, failing, manager, run, says, takes};
+
+#[tokio::test(start_paused = true)]
+async fn events_that_are_given_up_open_no_circuit() {
+    let manager = manager([takes("guard", EVENT, 5_000)]);
+    for _ in 0..10 {
+        let given_up = timeout(Duration::from_secs(2), run(&manager)).await;
+        assert!(given_up.is_err());
+    }
+    assert_eq!(
+        manager.breakers()[0].circuit.state,
+        State::Closed,
+        "an impatient caller says nothing about the hook"
+    );
+    assert!(run(&manager).await.results[0].success());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_is_given_up_does_not_keep_the_circuit_open() {
+    let manager = manager([takes("slow", EVENT, 500)]);
+    let breaker = manager.breakers_of("slow")[0];
+    for _ in 0..3 {
+        breaker.force_open();
+        breaker.reset();
+    }
+    let given_up = timeout(Duration::from_millis(200), run(&manager)).await;
+    assert!(given_up.is_err());
+    assert!(run(&manager).await.results[0].success());
+}
+
+/// Drops an event after each of its polls in turn, and looks whether everything that it held came back.
+#[tokio::test(start_paused = true)]
+async fn an_event_that_is_dropped_at_any_of_its_polls_leaves_nothing_behind() {
+    let worker = |name: &str| {
+        Hook::function(name, EVENT, |req: HookRequest| async move {
+            for _ in 0..3 {
+                sleep(Duration::from_millis(7)).await;
+                tokio::task::yield_now().await;
+            }
+            match req.field("/tool_input/command") {
+                Some("fail") => Err(io::Error::other("no luck")),
+                _ => Ok(HookOutput::none()),
+            }
+        })
+    };
+    let build = || {
+        [
+            worker("guard").guard(),
+            worker("cached").cached(CacheRule::default()),
+            worker("again").idempotent().max_concurrent(1),
+            worker("alone").parallel(false),
+            worker("writes").writes("index"),
+            worker("reads").reads("index"),
+            worker("after").depends_on("writes"),
+        ]
+        .into_iter()
+        .fold(
+            HookManager::builder()
+                .max_concurrent_hooks(2)
+                .breaker_threshold(10_000),
+            HookManagerBuilder::hook,
+        )
+        .build()
+        .unwrap()
+    };
+    let waker = noop_waker();
+    for command in ["ls", "fail"] {
+        let manager = build();
+        for polls in 1..120 {
+            let mut event = Box::pin(manager.execute(bash(command)));
+            let mut is_done = false;
+            for _ in 0..polls {
+                let polled = event.as_mut().poll(&mut Context::from_waker(&waker));
+                is_done = polled.is_ready();
+                if is_done {
+                    break;
+                }
+                advance(Duration::from_millis(1)).await;
+            }
+            drop(event);
+            for figures in manager.metrics().hooks {
+                let calls = figures.calls.unwrap();
+                assert_eq!(calls.in_flight, 0, "{command} {polls}: {}", figures.hook);
+            }
+            if is_done {
+                break;
+            }
+            let states: Vec<State> = manager.breakers().iter().map(|one| one.circuit.state).collect();
+            assert_eq!(states, [State::Closed; 7], "{command} {polls}");
+        }
+        manager.reset_breakers();
+        manager.invalidate(hook_manager::Invalidate::All);
+        let report = timeout(Duration::from_secs(10), manager.execute(bash("ls")))
+            .await
+            .unwrap();
+        for result in &report.results {
+            assert!(result.success(), "{command}: {result:?}");
+        }
+        let report = manager.shutdown_within(Duration::ZERO).await;
+        assert_eq!(
+            (report.drained, report.called_off),
+            (0, 0),
+            "no event is under way"
+        );
+    }
+}
+
+/// A service that panics wherever it is asked to.
+#[derive(Debug)]
+struct Panics(&'static str);
+
+impl Clone for Panics {
+    fn clone(&self) -> Self {
+        assert_ne!(self.0, "armed clone", "in clone");
+        Self(if self.0 == "clone" { "armed clone" } else { self.0 })
+    }
+}
+
+impl Service<HookRequest> for Panics {
+    type Response = HookOutput;
+    type Error = Infallible;
+    type Future = PanicsLater;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        assert_ne!(self.0, "poll_ready", "in poll_ready");
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: HookRequest) -> PanicsLater {
+        assert_ne!(self.0, "call", "in call");
+        PanicsLater(self.0)
+    }
+}
+
+struct PanicsLater(&'static str);
+
+impl Future for PanicsLater {
+    type Output = Result<HookOutput, Infallible>;
+
+    fn poll(self: std::pin::Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
+        assert_ne!(self.0, "poll", "in poll");
+        match self.0 {
+            "drop while pending" => Poll::Pending,
+            _ => Poll::Ready(Ok(HookOutput::none())),
+        }
+    }
+}
+
+impl Drop for PanicsLater {
+    fn drop(&mut self) {
+        assert!(!self.0.starts_with("drop"), "in drop");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_panics_anywhere_fails_alone() {
+    for place in [
+        "call",
+        "poll_ready",
+        "poll",
+        "clone",
+        "drop",
+        "drop while pending",
+    ] {
+        let hook = Hook::service("panics", EVENT, Panics(place)).timeout(Duration::from_secs(1));
+        let manager = manager([hook, takes("fine", EVENT, 10)]);
+        for _ in 0..3 {
+            let results = run(&manager).await.results;
+            assert!(results[1].success(), "{place}");
+            assert!(
+                !results[0].success() || place == "drop",
+                "{place}: {:?}",
+                results[0]
+            );
+        }
+        assert!(
+            manager
+                .metrics()
+                .hooks
+                .iter()
+                .all(|hook| hook.calls.as_ref().unwrap().in_flight == 0),
+            "{place}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_in_what_is_called_off_is_nobodys_trouble() {
+    let hooks = || {
+        [
+            Hook::service("panics", EVENT, Panics("drop while pending")),
+            takes("fine", EVENT, 10),
+        ]
+    };
+    let manager = manager(hooks());
+    let report = manager
+        .event(EVENT, serde_json::json!({}))
+        .cancel_when(sleep(Duration::from_secs(1)))
+        .await
+        .unwrap();
+    assert_eq!(error(&report.results[0]), &HookError::Cancelled);
+    assert!(report.results[1].success());
+}
+
+#[tokio::test]
+async fn an_answer_from_a_file_that_changed_under_the_hook_is_not_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("deny.list");
+    fs::write(&file, "first").unwrap();
+    let changes = Arc::new(AtomicUsize::new(1));
+    let hook = {
+        let (file, changes) = (file.clone(), Arc::clone(&changes));
+        Hook::function("reads", EVENT, move |_| {
+            let (file, changes) = (file.clone(), Arc::clone(&changes));
+            async move {
+                if changes.swap(0, SeqCst) == 1 {
+                    fs::write(&file, "second")?;
+                }
+                Ok::<_, io::Error>(HookOutput::none().context(fs::read_to_string(&file)?))
+            }
+        })
+    };
+    let manager = manager([hook.cached(CacheRule::default().file(&file).field("/tool_name"))]);
+    assert_eq!(run(&manager).await.merged.contexts, ["second"]);
+    fs::write(&file, "first").unwrap();
+    assert_eq!(
+        run(&manager).await.merged.contexts,
+        ["first"],
+        "what was read from the second is no answer for the first"
+    );
+    assert!(run(&manager).await.results[0].cached);
+}
+
+#[test]
+fn a_declared_file_that_is_a_pipe_holds_up_nobody() {
+    let dir = tempfile::tempdir().unwrap();
+    let pipe = dir.path().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+    assert!(made.success());
+    let (done, is_done) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let manager =
+                manager([says("reads", HookOutput::none()).cached(CacheRule::default().file(&pipe))]);
+            done.send(run(&manager).await.results[0].success()).unwrap();
+        });
+    });
+    assert_eq!(is_done.recv_timeout(Duration::from_secs(20)), Ok(true));
+}
+
+#[tokio::test(start_paused = true)]
+async fn times_without_end_are_times_like_others() {
+    for rule in [
+        CacheRule::default().ttl(Duration::MAX),
+        CacheRule::default().stale_if_error(Duration::MAX),
+        CacheRule::default()
+            .ttl(Duration::MAX)
+            .stale_if_error(Duration::MAX),
+        CacheRule::default().ttl(Duration::ZERO),
+    ] {
+        let manager = manager([takes("slow", EVENT, 10)
+            .timeout(Duration::MAX)
+            .cached(rule.clone())]);
+        for _ in 0..3 {
+            assert!(run(&manager).await.results[0].success(), "{rule:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hook_of_the_program_and_one_of_a_file_are_told_apart_when_their_names_are_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join(".claude")).unwrap();
+    let settings = r#"{"hooks": {"PreToolUse": [{"hooks": [{"type": "command", "command": "./lint.sh"}]}]}}"#;
+    fs::write(dir.path().join(".claude/settings.json"), settings).unwrap();
+    let manager = HookManager::builder()
+        .project(dir.path())
+        .hook(says("lint", HookOutput::none()))
+        .build()
+        .unwrap();
+    let names: Vec<&str> = manager.hooks().map(|spec| &*spec.name).collect();
+    assert_eq!(names, ["lint", "lint#2"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hook_that_never_ends_holds_up_its_followers_no_longer_than_the_event_may_take() {
+    let manager = manager([
+        Hook::function("hangs", EVENT, |_| pending::<io::Result<HookOutput>>())
+            .timeout(Duration::from_secs(3_600)),
+        failing("after", &Arc::default()).depends_on("hangs"),
+        says("last", HookOutput::none()).depends_on("after"),
+        takes("beside", EVENT, 5),
+    ]);
+    let report = timeout(Duration::from_secs(16), run(&manager))
+        .await
+        .expect("15 s are all it may take");
+    assert_eq!(error(&report.results[0]).kind(), "timed_out");
+    assert!(report.results[3].success());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_follower_of_a_hook_whose_event_was_dropped_is_dropped_too() {
+    let manager = manager([
+        takes("first", EVENT, 100),
+        takes("second", EVENT, 100).depends_on("first"),
+    ]);
+    let mut event = pin!(run(&manager));
+    assert!(timeout(Duration::from_millis(150), &mut event).await.is_err());
+    assert_eq!(event.await.results.len(), 2, "polled again, it goes on");
+    assert_eq!(
+        manager
+            .hooks()
+            .next()
+            .map(|spec| spec.event == HookEvent::PreToolUse),
+        Some(true)
+    );
+}
