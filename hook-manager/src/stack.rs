@@ -7,6 +7,7 @@ use hook_pool::PoolLayer;
 use hook_retry::RetryLayer;
 use tower::{Layer, layer::util::Identity, timeout::TimeoutLayer};
 
+pub(crate) mod key;
 pub(crate) mod own;
 pub(crate) mod stamp;
 

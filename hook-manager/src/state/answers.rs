@@ -14,7 +14,10 @@ use crate::{
     event::HookEvent,
     output::{Decision, HookOutput},
     request::HookRequest,
-    stack::own::{Answer, Key, Own, SavedInput},
+    stack::{
+        key::{Key, SavedInput},
+        own::{Answer, Own},
+    },
 };
 
 /// The answers of one hook that are kept, and the bytes they may take.
