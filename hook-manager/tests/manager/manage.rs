@@ -190,8 +190,15 @@ async fn advice_names_the_slow_the_unreliable_and_the_cache_of_little_use() {
         |advice: &Advice| matches!(advice, Advice::Unwell { what } if what.starts_with("success_rate"));
     assert!(optimized.recommendations.iter().any(unwell), "{optimized:?}");
     tokio::time::advance(Duration::from_secs(300)).await;
+    // A sweep has a few milliseconds, which a busy machine may take for something else.
+    let mut swept = 0;
+    while swept < 25 {
+        let optimized = manager.optimize();
+        assert!(optimized.swept > 0, "after {swept}");
+        swept += optimized.swept;
+    }
     let optimized = manager.optimize();
-    assert_eq!(optimized.swept, 25);
+    assert_eq!((swept, optimized.swept), (25, 0));
     assert!(!cfg!(target_os = "linux") || optimized.memory.is_some_and(|bytes| bytes > 100_000));
 }
 
