@@ -22,6 +22,8 @@ fn guarded() -> Project {
     let project = Project::with_hook("PreToolUse", hook);
     let script = project.file("guards/guard.sh", "#!/bin/sh\necho no >&2\nexit 2\n");
     mode(&script, 0o755);
+    // Others come as far as that.
+    mode(project.path(), 0o755);
     project
 }
 
@@ -98,6 +100,19 @@ fn groups_and_every_folder_above_count_where_it_is_strict() {
         refused(&run(&project, Some("strict")), why);
         fs::set_permissions(&path, before).unwrap();
     }
+}
+
+#[test]
+fn what_others_cannot_reach_they_cannot_change() {
+    let project = guarded();
+    for file in ["guards/guard.sh", "guards", ".claude/settings.json", ".claude"] {
+        mode(&project.path().join(file), 0o777);
+    }
+    run(&project, Some("others"));
+    refused(&run(&project, None), "everybody may");
+    mode(project.path(), 0o700);
+    assert_eq!(run(&project, None).code, 2);
+    refused(&run(&project, Some("strict")), "everybody may");
 }
 
 #[test]
