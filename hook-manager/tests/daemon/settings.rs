@@ -123,6 +123,8 @@ fn settings_that_everybody_may_change_leave_the_hooks_of_before() {
     };
     let mode = |mode| set(&path, mode);
     set(project.path(), 0o755);
+    set(&project.path().join(".claude"), 0o755);
+    mode(0o644);
     let _daemon = Daemon::start(&project, &[]);
     let run = || project.run("Stop", "{}", &["--daemon", "always", "--output", "host"]);
     assert!(run().stdout.contains("guarded"));
