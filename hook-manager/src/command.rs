@@ -4,22 +4,17 @@ use std::{
     env,
     ffi::OsString,
     path::{Path, PathBuf},
-    sync::Arc,
-    task::{Context, Poll},
-    time::Duration,
 };
-
-use futures::future::BoxFuture;
-use tower::Service;
 
 pub(crate) use self::recipe::Recipe;
 use crate::{
     error::HookError,
     hook::Handler,
+    leaf::Kind,
     output::{self, HookOutput, Ran},
     process::{self, Command, Ended, Limits, RunError},
     request::HookRequest,
-    slots::{Slots, Turn, turn},
+    slots::Turn,
 };
 
 pub(crate) mod placeholder;
@@ -29,65 +24,33 @@ mod recipe;
 /// Longer than any session's name; far below what an environment can hold.
 const SESSION_LIMIT: usize = 4096;
 
-/// The innermost service of a command hook's stack.
-#[derive(Clone, Debug)]
-pub(crate) struct CommandHook(Arc<Parts>);
-
+/// A program that is started for each event.
 #[derive(Debug)]
-pub(crate) struct Parts {
+pub(crate) struct CommandHook {
     pub(crate) recipe: Recipe,
-    pub(crate) timeout: Duration,
     pub(crate) limits: Limits,
-    pub(crate) slots: Slots,
 }
 
-impl CommandHook {
-    pub(crate) fn new(parts: Parts) -> Self {
-        Self(Arc::new(parts))
-    }
-}
-
-impl Service<HookRequest> for CommandHook {
-    type Response = Arc<HookOutput>;
-    type Error = HookError;
-    // A box is nothing beside the process that the caller is about to wait for.
-    type Future = BoxFuture<'static, Result<Arc<HookOutput>, HookError>>;
-
-    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), HookError>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, req: HookRequest) -> Self::Future {
-        let parts = Arc::clone(&self.0);
-        Box::pin(async move { parts.run(req).await.map(Arc::new) })
-    }
-}
-
-impl Parts {
-    async fn run(&self, req: HookRequest) -> Result<HookOutput, HookError> {
-        let Turn {
-            permit,
-            timeout,
-            by_deadline,
-            waited,
-        } = turn(&self.slots, &req, self.timeout).await?;
+impl Kind for CommandHook {
+    async fn run(&self, req: HookRequest, turn: Turn) -> Result<HookOutput, HookError> {
         let cwd = self.directory(&req);
         let line = self.recipe.line(&cwd);
         self.recipe.check(line.as_ref(), &cwd)?;
         let command = self.command(&req, &cwd);
         let limits = Limits {
-            timeout,
+            timeout: turn.timeout,
             ..self.limits.clone()
         };
-        let finished = match process::run(&command, Input(req.clone()), &limits, permit).await {
+        let (by_deadline, waited) = (turn.by_deadline, turn.waited);
+        let timed_out = |after| HookError::TimedOut {
+            after,
+            by_deadline,
+            waited,
+        };
+        // The place is given back when the last of its processes is gone.
+        let finished = match process::run(&command, Input(req.clone()), &limits, turn.permit).await {
             Ok(finished) => finished,
-            Err(RunError::TimedOut { after, .. }) => {
-                return Err(HookError::TimedOut {
-                    after,
-                    by_deadline,
-                    waited,
-                });
-            }
+            Err(RunError::TimedOut { after, .. }) => return Err(timed_out(after)),
             Err(RunError::CouldNotStart { source, .. }) => {
                 return Err(HookError::CouldNotStart(source.to_string().into()));
             }
@@ -115,7 +78,9 @@ impl Parts {
             read => read,
         }
     }
+}
 
+impl CommandHook {
     /// Where the hook runs: the session's directory, or the project's when that is gone.
     fn directory(&self, req: &HookRequest) -> PathBuf {
         let session = req

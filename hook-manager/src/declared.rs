@@ -8,8 +8,8 @@ use crate::{
     environment::is_pattern,
     event::HookEvent,
     hook::{
-        CacheRule, Handler, HookSpec, Http, IfDependencyFails, OnFailure, OnOpen, Origin, Priority, Schedule,
-        Shell, Worker,
+        CacheKey, CacheRule, Handler, HookSpec, Http, IfDependencyFails, OnFailure, OnOpen, Origin, Priority,
+        Schedule, Shell, Worker,
     },
     http,
     in_process::UserService,
@@ -321,6 +321,15 @@ impl Hook {
             Some(text) => Some(Rule::parse(text).map_err(|err| bad(err.to_string()))?),
             None => None,
         };
+        if let Some(CacheKey::Fields(fields)) = self.cache.as_ref().map(|rule| &rule.key) {
+            // Anything else is nowhere in any input: one answer for all of them.
+            let wrong = fields.iter().find(|field| !field.starts_with('/'));
+            let wrong = wrong.map(String::as_str).or(fields.is_empty().then_some("none"));
+            if let Some(found) = wrong {
+                let expected = "expected a JSON pointer such as \"/tool_input/command\"";
+                return Err(bad(format!("cache: fields: {expected}, found {found:?}")));
+            }
+        }
         match &self.what {
             What::Program(Handler::Http(http)) => check_http(http).map_err(bad)?,
             What::Program(Handler::Worker(worker)) => worker.check().map_err(bad)?,

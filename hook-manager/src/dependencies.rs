@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use crate::{
     config::BuildError,
     event::HookEvent,
-    hook::{HookSpec, OriginKind},
+    hook::{HookSpec, Identity, OriginKind},
     source::{BrokenHook, Problem, Severity, spelling::nearest},
 };
 
@@ -45,7 +45,7 @@ impl<T> Candidate<T> {
     }
 }
 
-/// For each hook the places of those it waits for.
+/// For each hook the places of those it waits for: of the first with the same handler.
 ///
 /// A hook of the program's own with a dependency that makes no sense is an error; one from a file becomes broken, and a
 /// problem says why.
@@ -54,8 +54,16 @@ pub(crate) fn resolve<T>(
     problems: &mut Vec<Problem>,
 ) -> Result<Vec<Vec<usize>>, BuildError> {
     let mut needs = vec![Vec::new(); hooks.len()];
-    for at in 0..hooks.len() {
-        match places(hooks, at) {
+    let found: Vec<_> = {
+        let names: Names<'_> = hooks
+            .iter()
+            .enumerate()
+            .map(|(at, hook)| (hook.key(), at))
+            .collect();
+        hooks.iter().map(|hook| places(hook, &names)).collect()
+    };
+    for (at, found) in found.into_iter().enumerate() {
+        match found {
             Ok(places) => needs[at] = places,
             Err((what, expected)) => {
                 if let Some(name) = own(&hooks[at]) {
@@ -66,24 +74,46 @@ pub(crate) fn resolve<T>(
             }
         }
     }
-    while let Some(circle) = circle(&needs) {
+    let firsts = firsts(hooks);
+    // Of copies of a handler one runs, for all of them: whoever waits for one waits for that, and none for itself.
+    for (at, needs) in needs.iter_mut().enumerate() {
+        needs.iter_mut().for_each(|need| *need = firsts[*need]);
+        needs.retain(|need| *need != firsts[at]);
+    }
+    while let Some(circle) = circle(&together(&needs, &firsts)) {
         let mut names: Vec<String> = circle.iter().map(|at| hooks[*at].key().1.to_owned()).collect();
         names.extend(names.first().cloned());
-        if circle.iter().all(|at| own(&hooks[*at]).is_some()) {
+        let waiting = (0..hooks.len()).filter(|at| circle.contains(&firsts[*at]) && !needs[*at].is_empty());
+        let waiting: Vec<usize> = waiting.filter(|at| own(&hooks[*at]).is_none()).collect();
+        if waiting.is_empty() {
             return Err(BuildError::Cycle { hooks: names });
         }
         let what = format!("waits for itself in a circle: {}", names.join(" -> "));
-        for at in circle
-            .iter()
-            .filter(|at| own(&hooks[**at]).is_none())
-            .copied()
-            .collect::<Vec<_>>()
-        {
+        for at in waiting {
             hooks[at].break_it(&what, "one of them to go first", problems);
             needs[at].clear();
         }
     }
     Ok(needs)
+}
+
+/// For each hook the first with the same handler.
+fn firsts<T>(hooks: &[Candidate<T>]) -> Vec<usize> {
+    let mut first: HashMap<Identity, usize> = HashMap::new();
+    let places = hooks.iter().enumerate().map(|(at, hook)| match hook {
+        Candidate::Hook(spec, _) => *first.entry(spec.identity()).or_insert(at),
+        Candidate::Broken(_) => at,
+    });
+    places.collect()
+}
+
+/// What all copies of a handler wait for, at the place of the first.
+fn together(needs: &[Vec<usize>], firsts: &[usize]) -> Vec<Vec<usize>> {
+    let mut all = vec![Vec::new(); needs.len()];
+    for (needs, first) in needs.iter().zip(firsts) {
+        all[*first].extend(needs);
+    }
+    all
 }
 
 /// The name of a hook that the program itself declared.
@@ -94,23 +124,17 @@ fn own<T>(hook: &Candidate<T>) -> Option<String> {
     }
 }
 
-fn places<T>(hooks: &[Candidate<T>], at: usize) -> Result<Vec<usize>, (String, String)> {
-    let Candidate::Hook(spec, _) = &hooks[at] else {
+/// The last of each name.
+type Names<'a> = HashMap<(&'a HookEvent, &'a str), usize>;
+
+fn places<T>(hook: &Candidate<T>, names: &Names<'_>) -> Result<Vec<usize>, (String, String)> {
+    let Candidate::Hook(spec, _) = hook else {
         return Ok(Vec::new());
     };
-    if spec.schedule.depends_on.is_empty() {
-        return Ok(Vec::new());
-    }
-    let of_event = || {
-        hooks
-            .iter()
-            .enumerate()
-            .filter(|(_, hook)| *hook.key().0 == spec.event)
-    };
-    let by_name: HashMap<&str, usize> = of_event().map(|(at, hook)| (hook.key().1, at)).collect();
     let place = |name: &str| {
-        by_name.get(name).copied().ok_or_else(|| {
-            let expected = match nearest(name, by_name.keys().copied()) {
+        names.get(&(&spec.event, name)).copied().ok_or_else(|| {
+            let of_event = names.keys().filter(|(event, _)| **event == spec.event);
+            let expected = match nearest(name, of_event.map(|(_, name)| *name)) {
                 Some(near) => format!("`{near}`?"),
                 None => format!("the name of a hook of {}", spec.event),
             };
@@ -128,28 +152,36 @@ fn circle(needs: &[Vec<usize>]) -> Option<Vec<usize>> {
         OnTheWay,
         Done,
     }
-    fn visit(at: usize, needs: &[Vec<usize>], seen: &mut [Seen], way: &mut Vec<usize>) -> Option<Vec<usize>> {
-        match seen[at] {
-            Seen::Done => return None,
-            Seen::OnTheWay => {
-                let from = way.iter().position(|one| *one == at).unwrap_or(0);
-                return Some(way[from..].to_vec());
-            }
-            Seen::Not => {}
-        }
-        seen[at] = Seen::OnTheWay;
-        way.push(at);
-        for next in &needs[at] {
-            if let Some(circle) = visit(*next, needs, seen, way) {
-                return Some(circle);
-            }
-        }
-        way.pop();
-        seen[at] = Seen::Done;
-        None
-    }
     let mut seen = vec![Seen::Not; needs.len()];
-    (0..needs.len()).find_map(|at| visit(at, needs, &mut seen, &mut Vec::new()))
+    // Each place on the way with how many of its needs were followed. No recursion: the way may be thousands long.
+    let mut way: Vec<(usize, usize)> = Vec::new();
+    for start in 0..needs.len() {
+        if seen[start] != Seen::Not {
+            continue;
+        }
+        seen[start] = Seen::OnTheWay;
+        way.push((start, 0));
+        while let Some((at, followed)) = way.last_mut() {
+            let Some(next) = needs[*at].get(*followed).copied() else {
+                seen[*at] = Seen::Done;
+                way.pop();
+                continue;
+            };
+            *followed += 1;
+            match seen[next] {
+                Seen::Done => {}
+                Seen::OnTheWay => {
+                    let from = way.iter().position(|(one, _)| *one == next).unwrap_or(0);
+                    return Some(way[from..].iter().map(|(one, _)| *one).collect());
+                }
+                Seen::Not => {
+                    seen[next] = Seen::OnTheWay;
+                    way.push((next, 0));
+                }
+            }
+        }
+    }
+    None
 }
 
 #[cfg(test)]

@@ -102,7 +102,7 @@ impl HookManager {
     /// [Executes](Self::execute_within) a part of an event's hooks: for a process that answers its caller before the
     /// hooks declared `async` have ended.
     ///
-    /// `async` hooks that others [depend](crate::Schedule::depends_on) on are awaited like those. `total` is the time for all
+    /// `async` hooks that [depend](crate::Schedule::depends_on) on others, or others on them, are awaited like those. `total` is the time for all
     /// of it, whatever the manager's own deadline is, up to a day.
     pub async fn execute_part(&self, part: Part, total: Duration, req: HookRequest) -> EventReport {
         self.perform_part(part, total, req, pending::<()>()).await

@@ -1,28 +1,16 @@
 //! A hook that is an HTTP endpoint: the event is posted over connections that are kept.
 
-use std::{
-    sync::Arc,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::time::Duration;
 
-use futures::future::BoxFuture;
 use hook_monitor::Reason;
 use hook_pool::{ConnectionPool, GetError, PoolHandle, Pooled};
-use tokio::time::{Instant, timeout};
-use tower::{Service, service_fn, util::BoxCloneSyncService};
+use tower::{service_fn, util::BoxCloneSyncService};
 
 use self::{
     connection::{Connection, SendError},
     target::Target,
 };
-use crate::{
-    error::HookError,
-    hook,
-    output::HookOutput,
-    request::HookRequest,
-    slots::{Slots, Turn, turn},
-};
+use crate::{error::HookError, hook, leaf::Kind, output::HookOutput, request::HookRequest, slots::Turn};
 
 mod answer;
 mod connection;
@@ -42,19 +30,14 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 type Connect = BoxCloneSyncService<(), Connection, HookError>;
 
-/// The innermost service of an HTTP hook's stack.
-#[derive(Clone, Debug)]
-pub(crate) struct HttpHook(Arc<Parts>);
-
+/// An endpoint, and the connections to it.
 #[derive(Debug)]
-struct Parts {
+pub(crate) struct HttpHook {
     http: hook::Http,
     target: Target,
     pool: ConnectionPool<Connect, ()>,
-    timeout: Duration,
     /// Of a response's body.
     limit: usize,
-    slots: Slots,
 }
 
 impl HttpHook {
@@ -67,7 +50,6 @@ impl HttpHook {
         timeout: Duration,
         limit: usize,
         connections: usize,
-        slots: Slots,
     ) -> Result<Self, Unusable> {
         let target = Target::of(&http.url)?;
         let address = target.address();
@@ -85,55 +67,26 @@ impl HttpHook {
             .connect_backoff(PAUSE, PAUSE)
             .check_with(|connection: &mut Connection| Box::pin(std::future::ready(connection.is_fit())))
             .check_after(Duration::ZERO);
-        Ok(Self(Arc::new(Parts {
+        Ok(Self {
             http: http.clone(),
             target,
             pool,
-            timeout,
             limit,
-            slots,
-        })))
-    }
-
-    pub(crate) fn handle(&self) -> PoolHandle {
-        self.0.pool.handle()
-    }
-}
-
-impl Service<HookRequest> for HttpHook {
-    type Response = Arc<HookOutput>;
-    type Error = HookError;
-    // A box is nothing beside the way through the network.
-    type Future = BoxFuture<'static, Result<Arc<HookOutput>, HookError>>;
-
-    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), HookError>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, req: HookRequest) -> Self::Future {
-        let parts = Arc::clone(&self.0);
-        Box::pin(async move { parts.run(req).await.map(Arc::new) })
-    }
-}
-
-impl Parts {
-    async fn run(&self, req: HookRequest) -> Result<HookOutput, HookError> {
-        let Turn {
-            permit: _permit,
-            timeout: within,
-            by_deadline,
-            waited,
-        } = turn(&self.slots, &req, self.timeout).await?;
-        let started = Instant::now();
-        timeout(within, self.exchange(&req)).await.unwrap_or_else(|_| {
-            Err(HookError::TimedOut {
-                after: started.elapsed(),
-                by_deadline,
-                waited,
-            })
         })
     }
 
+    pub(crate) fn handle(&self) -> PoolHandle {
+        self.pool.handle()
+    }
+}
+
+impl Kind for HttpHook {
+    async fn run(&self, req: HookRequest, turn: Turn) -> Result<HookOutput, HookError> {
+        turn.within(self.exchange(&req)).await
+    }
+}
+
+impl HttpHook {
     async fn exchange(&self, req: &HookRequest) -> Result<HookOutput, HookError> {
         let mut message = headers::message(&self.target, &self.http, req)?;
         loop {

@@ -24,6 +24,7 @@ mod in_process;
 pub mod install;
 mod json;
 pub mod layers;
+mod leaf;
 mod manage;
 mod manager;
 pub mod matcher;

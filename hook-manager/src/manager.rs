@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use crate::{
     anomalies::Watch,
     builder::HookManagerBuilder,
-    command::{self, CommandHook, Parts, Recipe},
+    command::{self, CommandHook, Recipe},
     config::{self, BuildError, Config},
     dependencies::{self, Candidate},
     event::{HandlerKind, HookEvent},
@@ -15,6 +15,7 @@ use crate::{
     hook::{Handler, HookSpec, Identity, Worker},
     http::HttpHook,
     in_process::{InProcessHook, UserService},
+    leaf::Leaf,
     manage::Tallies,
     plan::{Entry, Way, What},
     process::Limits,
@@ -121,12 +122,9 @@ impl HookManager {
             };
             entries.push(Entry::new(what, twin, needs));
         }
-        // A dependency on a copy of a handler is one on the first, which runs for both.
-        let twins: Vec<usize> = entries.iter().map(|entry| entry.twin).collect();
         let mut by_event: HashMap<HookEvent, Vec<usize>> = HashMap::new();
         let mut everywhere = Vec::new();
-        for (at, entry) in entries.iter_mut().enumerate() {
-            entry.needs.iter_mut().for_each(|need| *need = twins[*need]);
+        for (at, entry) in entries.iter().enumerate() {
             match &entry.what {
                 What::Broken(hook) if hook.is_whole_source => everywhere.push(at),
                 _ => by_event.entry(entry.event().clone()).or_default().push(at),
@@ -228,12 +226,8 @@ fn way(
     let slots = lanes.slots(spec, gauge);
     Way::Run(Box::new(match (service, &spec.handler) {
         (Some(inner), _) => {
-            let hook = InProcessHook {
-                inner,
-                timeout,
-                slots,
-            };
-            own::build(spec, config, hook, None)
+            let hook = InProcessHook(inner);
+            own::build(spec, config, Leaf::new(hook, timeout, slots), None)
         }
         (None, Handler::Shell { .. } | Handler::Exec { .. }) => {
             let limits = Limits {
@@ -243,13 +237,11 @@ fn way(
                 stderr: config.output_limit,
                 ..Limits::default()
             };
-            let hook = CommandHook::new(Parts {
+            let hook = CommandHook {
                 recipe: recipe(spec, &spec.handler, config),
-                timeout,
                 limits,
-                slots,
-            });
-            own::build(spec, config, hook, None)
+            };
+            own::build(spec, config, Leaf::new(hook, timeout, slots), None)
         }
         (None, Handler::Worker(worker)) => {
             let worker = Worker {
@@ -263,23 +255,16 @@ fn way(
                 grace: config.grace,
                 limit: config.output_limit,
             };
-            let hook = WorkerHook::new(recipe(spec, &worker.run, config), &figures, slots);
+            let hook = WorkerHook::new(recipe(spec, &worker.run, config), &figures);
             let pool = hook.handle();
-            own::build(spec, config, hook, Some(pool))
+            own::build(spec, config, Leaf::new(hook, timeout, slots), Some(pool))
         }
         (None, Handler::Http(_)) if !spec.event.spec().handlers.contains(&HandlerKind::Http) => {
             let why = format!("the host runs no http hooks on {}", spec.event).into();
             return Way::HostOnly { why };
         }
         (None, Handler::Http(http)) => {
-            let hook = match HttpHook::new(
-                &spec.name,
-                http,
-                timeout,
-                config.output_limit,
-                config.pool_size,
-                slots,
-            ) {
+            let hook = match HttpHook::new(&spec.name, http, timeout, config.output_limit, config.pool_size) {
                 Ok(hook) => hook,
                 Err(err) => {
                     let why = format!("{}: {err}", http.url).into();
@@ -287,7 +272,7 @@ fn way(
                 }
             };
             let pool = hook.handle();
-            own::build(spec, config, hook, Some(pool))
+            own::build(spec, config, Leaf::new(hook, timeout, slots), Some(pool))
         }
         (None, Handler::HostOnly { kind }) if HandlerKind::find(kind).is_none() => {
             let why = format!("the host runs it, from its own settings: {kind}").into();

@@ -74,6 +74,8 @@ pub(crate) struct Planned<'a> {
     waits: Vec<(Arc<str>, watch::Receiver<Progress>)>,
     /// Told when it has ended, if anyone waits.
     done: Option<watch::Sender<Progress>>,
+    /// Whether nobody waits for it: it is `async`, and so are all that it waits for, and that wait for it.
+    is_background: bool,
 }
 
 enum Todo<'a> {
@@ -240,6 +242,7 @@ pub(crate) fn plan_all<'a>(entries: impl Iterator<Item = &'a Entry>, req: &HookR
                 todo,
                 waits: Vec::new(),
                 done: None,
+                is_background: standing.background,
             }),
         }
     }
@@ -251,18 +254,29 @@ pub(crate) fn plan_all<'a>(entries: impl Iterator<Item = &'a Entry>, req: &HookR
 
 /// Has each hook wait for those it depends on, as far as they are for this input.
 fn link(planned: &mut [Planned<'_>]) {
+    let mut pairs = Vec::new();
     for at in 0..planned.len() {
         let entry = planned[at].entry;
         for need in &entry.needs {
-            let Some(other) = planned.iter_mut().find(|other| other.entry.twin == *need) else {
+            let Some(place) = planned.iter().position(|other| other.entry.twin == *need) else {
                 continue;
             };
+            pairs.push((at, place));
+            let other = &mut planned[place];
             let done = other
                 .done
                 .get_or_insert_with(|| watch::Sender::new(Progress::UnderWay));
             let wait = (Arc::clone(other.entry.name()), done.subscribe());
             planned[at].waits.push(wait);
         }
+    }
+    // Whoever is tied to one that is awaited is awaited, too.
+    while let Some((one, other)) = pairs
+        .iter()
+        .find(|(one, other)| planned[*one].is_background != planned[*other].is_background)
+    {
+        planned[*one].is_background = false;
+        planned[*other].is_background = false;
     }
 }
 
@@ -311,7 +325,7 @@ impl<'a> Planned<'a> {
             0 => result.cached = result.success(),
             _ => {
                 result.ran = trace.time_run(now.into_std());
-                result.anomaly = trace.outlier().map(Anomaly::Outlier);
+                result.anomaly = trace.outlier().map(|one| Box::new(Anomaly::Outlier(one)));
                 // The last attempt failed, and an older answer stands in for it.
                 result.cached = result.success() && trace.last_error().is_some();
             }
@@ -323,7 +337,9 @@ impl<'a> Planned<'a> {
             false,
         ) = (&self.todo, result.cached)
         {
-            result.anomaly = runs.unusual().map(Anomaly::Ongoing).or(result.anomaly);
+            if let Some(unusual) = runs.unusual() {
+                result.anomaly = Some(Box::new(Anomaly::Ongoing(unusual)));
+            }
         }
         if let (Ended::Failed(HookError::CircuitOpen(_)), Todo::Run(own)) = (&result.ended, &self.todo) {
             if own.tell_once() {
@@ -343,11 +359,9 @@ impl<'a> Planned<'a> {
     /// Itself, if it belongs to this part of the event: as one to be run, or as one of which it is said that it is
     /// run elsewhere.
     pub(crate) fn in_part(mut self, part: Part) -> Option<Self> {
-        // Somebody waits for one that others depend on.
-        let alone = self.entry.standing.background && self.done.is_none();
         match part {
-            Part::Background if !alone => return None,
-            Part::Awaited if alone && matches!(self.todo, Todo::Run(_)) => {
+            Part::Background if !self.is_background => return None,
+            Part::Awaited if self.is_background && matches!(self.todo, Todo::Run(_)) => {
                 self.waits.clear();
                 self.todo = Todo::Known(Ended::Skipped(
                     "it is async, and runs on without being waited for".into(),

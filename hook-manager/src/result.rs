@@ -42,8 +42,8 @@ pub struct HookResult {
     /// What its circuit is doing now; `None` without a breaker.
     pub breaker: Option<State>,
     /// Set when it took far longer than its last runs, or while the hook is not what it was; `None` where the cache
-    /// answered.
-    pub anomaly: Option<Anomaly>,
+    /// answered. A box, for results are moved about more often than there is something in it.
+    pub anomaly: Option<Box<Anomaly>>,
     /// What the user should be told about it, once.
     pub notice: Option<Arc<str>>,
 }

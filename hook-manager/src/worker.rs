@@ -1,28 +1,21 @@
 //! A hook that is a program which stays: a pool of its processes, asked one event at a time.
 
-use std::{
-    sync::Arc,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
-use futures::future::BoxFuture;
 use hook_monitor::Reason;
 use hook_pool::{ConnectionPool, GetError, PoolHandle, Pooled};
-use tokio::{
-    sync::Semaphore,
-    time::{Instant, timeout},
-};
-use tower::{Service, service_fn, util::BoxCloneSyncService};
+use tokio::sync::Semaphore;
+use tower::{service_fn, util::BoxCloneSyncService};
 
 use crate::{
     command::Recipe,
     error::HookError,
     hook,
+    leaf::Kind,
     output::HookOutput,
     process::{AskError, Dialogue, Ended},
     request::HookRequest,
-    slots::{Slots, Turn, turn},
+    slots::Turn,
 };
 
 mod line;
@@ -37,17 +30,12 @@ const START: Duration = Duration::from_secs(10);
 
 type Connect = BoxCloneSyncService<(), Dialogue, HookError>;
 
-/// The innermost service of a worker hook's stack.
-#[derive(Clone, Debug)]
-pub(crate) struct WorkerHook(Arc<Parts>);
-
+/// The processes of a worker.
 #[derive(Debug)]
-struct Parts {
+pub(crate) struct WorkerHook {
     pool: ConnectionPool<Connect, ()>,
-    timeout: Duration,
     /// Of a line.
     limit: usize,
-    slots: Slots,
 }
 
 /// What a worker hook is made of.
@@ -60,7 +48,7 @@ pub(crate) struct Figures<'a> {
 }
 
 impl WorkerHook {
-    pub(crate) fn new(recipe: Recipe, figures: &Figures<'_>, slots: Slots) -> Self {
+    pub(crate) fn new(recipe: Recipe, figures: &Figures<'_>) -> Self {
         let (recipe, grace) = (Arc::new(recipe), figures.grace);
         let worker = figures.worker;
         // The pool's places are free as soon as nobody asks a process any more; these, when it is gone.
@@ -82,16 +70,14 @@ impl WorkerHook {
             .check_with(|dialogue: &mut Dialogue| Box::pin(std::future::ready(dialogue.is_fit())))
             .check_after(Duration::ZERO)
             .keep_alive(LOOK_EVERY);
-        Self(Arc::new(Parts {
+        Self {
             pool,
-            timeout: figures.timeout,
             limit: figures.limit,
-            slots,
-        }))
+        }
     }
 
     pub(crate) fn handle(&self) -> PoolHandle {
-        self.0.pool.handle()
+        self.pool.handle()
     }
 }
 
@@ -104,41 +90,13 @@ async fn start(recipe: &Recipe, grace: Duration, alive: Arc<Semaphore>) -> Resul
     started.map_err(|err| HookError::CouldNotStart(err.to_string().into()))
 }
 
-impl Service<HookRequest> for WorkerHook {
-    type Response = Arc<HookOutput>;
-    type Error = HookError;
-    // A box is nothing beside two ways through a pipe.
-    type Future = BoxFuture<'static, Result<Arc<HookOutput>, HookError>>;
-
-    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), HookError>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, req: HookRequest) -> Self::Future {
-        let parts = Arc::clone(&self.0);
-        Box::pin(async move { parts.run(req).await.map(Arc::new) })
+impl Kind for WorkerHook {
+    async fn run(&self, req: HookRequest, turn: Turn) -> Result<HookOutput, HookError> {
+        turn.within(self.exchange(&req)).await
     }
 }
 
-impl Parts {
-    async fn run(&self, req: HookRequest) -> Result<HookOutput, HookError> {
-        let Turn {
-            permit: _permit,
-            timeout: within,
-            by_deadline,
-            waited,
-        } = turn(&self.slots, &req, self.timeout).await?;
-        let started = Instant::now();
-        let answered = timeout(within, self.exchange(&req)).await;
-        answered.unwrap_or_else(|_| {
-            Err(HookError::TimedOut {
-                after: started.elapsed(),
-                by_deadline,
-                waited,
-            })
-        })
-    }
-
+impl WorkerHook {
     async fn exchange(&self, req: &HookRequest) -> Result<HookOutput, HookError> {
         loop {
             let worker = self.pool.get(&()).await.map_err(|err| no_worker(&err))?;

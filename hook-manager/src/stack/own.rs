@@ -326,22 +326,47 @@ pub(crate) enum SavedInput {
 const CWD: &str = "/cwd";
 
 fn key_of(rule: &CacheKey, files: &Files, req: &HookRequest) -> Option<Key> {
-    let (has_relative, files) = (files.has_relative(), files.stamp(req.field(CWD))?);
+    // A look into the input costs as much as all the rest.
+    let cwd = match files.has_relative() {
+        true => req.field(CWD),
+        false => None,
+    };
+    let files = files.stamp(cwd)?;
     let input = match rule {
         CacheKey::WholeInput => Input::Whole(Whole(req.clone())),
         CacheKey::Fields(pointers) => {
             let input = req.input();
-            let fields: Vec<Option<&Value>> = pointers.iter().map(|at| input.pointer(at)).collect();
-            Input::Fields(serde_json::to_vec(&fields).ok()?.into())
+            // In a list each, which tells what is null from what is not there.
+            let fields: Vec<Option<[&Value; 1]>> = pointers
+                .iter()
+                .map(|at| input.pointer(at).map(|value| [value]))
+                .collect();
+            match fields.iter().flatten().all(|[value]| is_exact(value)) {
+                true => Input::Fields(serde_json::to_vec(&fields).ok()?.into()),
+                false => Input::Whole(Whole(req.clone())),
+            }
         }
     };
-    let by_fields = matches!(input, Input::Fields(_));
-    let place = req.field(CWD).filter(|_| has_relative && by_fields);
+    let place = cwd.filter(|_| matches!(input, Input::Fields(_)));
     Some(Key {
         input,
         files,
         place: place.map(Box::from),
     })
+}
+
+/// Whether a value is told from every other one as it was read: not where something was no Unicode, nor a number that has
+/// more digits than were kept.
+fn is_exact(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(_) => true,
+        Value::Number(number) => !number.is_f64(),
+        Value::String(text) => !text.contains(char::REPLACEMENT_CHARACTER),
+        Value::Array(values) => values.iter().all(is_exact),
+        Value::Object(fields) => fields
+            .iter()
+            .all(|(name, value)| !name.contains(char::REPLACEMENT_CHARACTER) && is_exact(value)),
+    }
 }
 
 /// A refusal in the manager's own words.

@@ -112,7 +112,7 @@ pub(super) fn line(report: &EventReport) -> Vec<u8> {
                 "queued_ms": ms(result.queued),
                 "attempts": result.attempts,
                 "cached": result.cached,
-                "anomaly": result.anomaly.map(|anomaly| anomaly.as_str()),
+                "anomaly": result.anomaly.as_ref().map(|anomaly| anomaly.as_str()),
             })
         })
         .collect();

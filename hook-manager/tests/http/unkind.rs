@@ -1,5 +1,10 @@
 //! Servers that do not do what they should.
 
+use std::{
+    io::{Read, Write},
+    sync::mpsc,
+};
+
 use super::*;
 
 fn says(message: &str) -> String {
@@ -90,6 +95,91 @@ async fn an_answer_before_the_whole_event_was_read_holds_up_no_other_event() {
     server.abort();
 }
 
+/// The task that moves the connection's bytes has no turn between the unasked response and the next event, so that
+/// only whoever asks the system can know.
+#[tokio::test]
+async fn an_unasked_response_in_the_last_moment_before_an_event_answers_nobody() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let http = Http::new(format!("http://{}/", listener.local_addr().unwrap()));
+    let (go, may_go) = mpsc::channel();
+    let (done, is_done) = mpsc::channel();
+    let server = std::thread::spawn(move || {
+        let mut kept = Vec::new();
+        for message in ["one", "mine"] {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut read = Vec::new();
+            while !read.ends_with(b"}}") {
+                let mut some = [0; 1024];
+                let n = stream.read(&mut some).unwrap();
+                read.extend_from_slice(&some[..n]);
+            }
+            stream
+                .write_all(response("200 OK", &says(message)).as_bytes())
+                .unwrap();
+            if message == "one" {
+                may_go.recv().unwrap();
+                stream
+                    .write_all(response("200 OK", &says("stale")).as_bytes())
+                    .unwrap();
+                done.send(()).unwrap();
+            }
+            kept.push(stream);
+        }
+        kept
+    });
+    let manager = manager(Hook::http("h", HookEvent::PreToolUse, http).timeout(Duration::from_secs(10)));
+    assert_eq!(run(&manager).await.merged.system_messages, ["one"]);
+    go.send(()).unwrap();
+    is_done.recv_timeout(Duration::from_secs(20)).unwrap();
+    let report = run(&manager).await;
+    assert_eq!(report.merged.system_messages, ["mine"], "{report:#?}");
+    drop(server.join().unwrap());
+}
+
+/// A server that has answered before it read the event, and reads on once nobody is interested any more.
+#[tokio::test]
+async fn a_connection_that_is_thrown_away_writes_no_more_of_its_event() {
+    const EVENT: usize = 50_000_000;
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let http = Http::new(format!("http://{}/", listener.local_addr().unwrap()));
+    let (go, may_go) = mpsc::channel();
+    let server = std::thread::spawn(move || {
+        let mut streams = Vec::new();
+        for message in ["early", "second"] {
+            let (mut stream, _) = listener.accept().unwrap();
+            stream.read_exact(&mut [0; 16]).unwrap();
+            stream
+                .write_all(response("200 OK", &says(message)).as_bytes())
+                .unwrap();
+            streams.push(stream);
+        }
+        may_go.recv().unwrap();
+        let first = &mut streams[0];
+        first.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        let (mut all, mut some) = (0, vec![0; 1 << 20]);
+        // Its end, or a reset: what it has of the event is cut short.
+        while let Ok(n @ 1..) = first.read(&mut some) {
+            all += n;
+        }
+        all
+    });
+    let manager = manager(Hook::http("h", HookEvent::PreToolUse, http).timeout(Duration::from_secs(10)));
+    let input = json!({ "tool_name": "Bash", "n": "x".repeat(EVENT) });
+    let report = manager
+        .execute(HookRequest::new(HookEvent::PreToolUse, input).unwrap())
+        .await;
+    assert_eq!(report.merged.system_messages, ["early"]);
+    assert_eq!(run(&manager).await.merged.system_messages, ["second"]);
+    go.send(()).unwrap();
+    let read = tokio::task::spawn_blocking(move || server.join().unwrap())
+        .await
+        .unwrap();
+    assert!(
+        read < EVENT,
+        "{read} bytes came of an event that nobody waited for"
+    );
+}
+
 #[tokio::test]
 async fn a_body_that_comes_byte_by_byte_is_a_timeout() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -142,8 +232,17 @@ async fn a_server_that_comes_back_is_asked_by_the_next_event() {
             .await
             .unwrap();
     });
-    tokio::time::sleep(Duration::from_millis(150)).await;
-    let report = run(&manager).await;
+    // Nothing is connected to for a moment after a connect that failed.
+    let until = Instant::now() + Duration::from_secs(20);
+    let report = loop {
+        let report = run(&manager).await;
+        match report.results[0].error() {
+            Some(HookError::CouldNotStart(_)) if Instant::now() < until => {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            _ => break report,
+        }
+    };
     assert_eq!(report.merged.system_messages, ["back"], "{report:#?}");
     answers.await.unwrap();
 }

@@ -77,7 +77,7 @@ async fn a_hook_that_takes_twice_as_long_is_slow_until_that_is_what_is_usual() {
         (Signal::Latency, Direction::Slow, Severity::Medium)
     );
     let results = run(&manager).await.results;
-    let Some(Anomaly::Ongoing(ongoing)) = results[0].anomaly else {
+    let Some(Anomaly::Ongoing(ongoing)) = results[0].anomaly.as_deref() else {
         panic!("{results:?}");
     };
     assert_eq!(ongoing.since, one.anomaly.since);
@@ -184,7 +184,10 @@ async fn a_steady_hook_is_never_reported_however_uneven_it_is() {
     for _ in 0..6_000 {
         lint.takes((10 * MS).mul_f64((0.5 * normal(&mut seed)).exp()));
         let result = &run(&manager).await.results[0];
-        assert!(!matches!(result.anomaly, Some(Anomaly::Ongoing(_))), "{result:?}");
+        assert!(
+            !matches!(result.anomaly.as_deref(), Some(Anomaly::Ongoing(_))),
+            "{result:?}"
+        );
     }
     let anomalies = manager.anomalies();
     assert!(
@@ -219,7 +222,10 @@ async fn a_hook_that_begins_to_fail_shows_in_its_share_of_errors() {
     let said = one.to_string();
     assert!(said.starts_with("lint (PreToolUse) fails 2"), "{said}");
     let result = &run(&manager).await.results[0];
-    assert_eq!(result.anomaly.map(|anomaly| anomaly.as_str()), Some("failing"));
+    assert_eq!(
+        result.anomaly.as_ref().map(|anomaly| anomaly.as_str()),
+        Some("failing")
+    );
 
     lint.fails.store(false, SeqCst);
     times(400, &manager).await;

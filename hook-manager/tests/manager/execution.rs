@@ -95,7 +95,7 @@ async fn a_run_far_above_the_usual_is_marked() {
         assert_eq!(run(&manager).await.results[0].anomaly, None);
     }
     let report = manager.execute(crate::support::bash("slow")).await;
-    let Some(Anomaly::Outlier(outlier)) = report.results[0].anomaly else {
+    let Some(Anomaly::Outlier(outlier)) = report.results[0].anomaly.as_deref() else {
         panic!("thirty times the usual: {report:?}");
     };
     assert_eq!(

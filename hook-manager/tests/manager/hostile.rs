@@ -8,7 +8,7 @@ use std::{
     pin::pin,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering::SeqCst},
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
     },
     task::{Context, Poll},
     time::Duration,
@@ -16,7 +16,7 @@ use std::{
 
 use futures::task::noop_waker;
 use hook_manager::{
-    CacheRule, Hook, HookError, HookEvent, HookManager, HookManagerBuilder, HookOutput, HookRequest,
+    CacheRule, Hook, HookError, HookEvent, HookManager, HookManagerBuilder, HookOutput, HookRequest, Part,
     layers::State,
 };
 use tokio::time::{advance, sleep, timeout};
@@ -131,12 +131,12 @@ async fn an_event_that_is_dropped_at_any_of_its_polls_leaves_nothing_behind() {
 
 /// A service that panics wherever it is asked to.
 #[derive(Debug)]
-struct Panics(&'static str);
+struct Panics(&'static str, Arc<AtomicBool>);
 
 impl Clone for Panics {
     fn clone(&self) -> Self {
-        assert_ne!(self.0, "armed clone", "in clone");
-        Self(if self.0 == "clone" { "armed clone" } else { self.0 })
+        assert!(self.0 != "clone" || !self.1.load(SeqCst), "in clone");
+        Self(self.0, Arc::clone(&self.1))
     }
 }
 
@@ -186,8 +186,11 @@ async fn a_service_that_panics_anywhere_fails_alone() {
         "drop",
         "drop while pending",
     ] {
-        let hook = Hook::service("panics", EVENT, Panics(place)).timeout(Duration::from_secs(1));
+        let is_built = Arc::default();
+        let hook = Hook::service("panics", EVENT, Panics(place, Arc::clone(&is_built)))
+            .timeout(Duration::from_secs(1));
         let manager = manager([hook, takes("fine", EVENT, 10)]);
+        is_built.store(true, SeqCst);
         for _ in 0..3 {
             let results = run(&manager).await.results;
             assert!(results[1].success(), "{place}");
@@ -212,7 +215,7 @@ async fn a_service_that_panics_anywhere_fails_alone() {
 async fn a_panic_in_what_is_called_off_is_nobodys_trouble() {
     let hooks = || {
         [
-            Hook::service("panics", EVENT, Panics("drop while pending")),
+            Hook::service("panics", EVENT, Panics("drop while pending", Arc::default())),
             takes("fine", EVENT, 10),
         ]
     };
@@ -342,4 +345,239 @@ async fn a_follower_of_a_hook_whose_event_was_dropped_is_dropped_too() {
             .map(|spec| spec.event == HookEvent::PreToolUse),
         Some(true)
     );
+}
+
+#[tokio::test]
+async fn a_hook_that_depends_on_a_copy_of_itself_does_not_wait_for_ever() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join(".claude")).unwrap();
+    let handler = |name: &str, on: &[&str]| serde_json::json!({ "type": "command", "command": "true", "hookManager": { "name": name, "dependsOn": on } });
+    let other = serde_json::json!({ "type": "command", "command": "true other",
+        "hookManager": { "name": "other", "dependsOn": ["lint"] } });
+    for (settings, problems) in [
+        // The one is for other inputs than the other.
+        (
+            serde_json::json!([
+                { "matcher": "Write", "hooks": [handler("lint", &[])] },
+                { "matcher": "Bash", "hooks": [handler("again", &["lint"])] },
+            ]),
+            0,
+        ),
+        // Through a third: the copy waits for who waits for what it is a copy of.
+        (
+            serde_json::json!([
+                { "matcher": "Write", "hooks": [handler("lint", &[])] },
+                { "matcher": "Bash", "hooks": [other, handler("again", &["other"])] },
+            ]),
+            2,
+        ),
+    ] {
+        let settings = serde_json::json!({ "hooks": { "PreToolUse": settings } });
+        fs::write(dir.path().join(".claude/settings.json"), settings.to_string()).unwrap();
+        let manager = HookManager::builder().project(dir.path()).build().unwrap();
+        assert_eq!(manager.problems().len(), problems, "{:?}", manager.problems());
+        let report = timeout(Duration::from_secs(14), run(&manager)).await;
+        let report = report.expect("nobody waits for himself");
+        assert!(problems > 0 || report.results[0].success(), "{report:?}");
+        manager.shutdown().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn async_hooks_and_those_they_wait_for_are_in_one_part_of_an_event() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join(".claude")).unwrap();
+    let handler = |name: &str, is_async: bool, on: &[&str]| {
+        serde_json::json!({ "type": "command", "command": format!("true {name}"), "async": is_async,
+            "hookManager": { "name": name, "dependsOn": on } })
+    };
+    let handlers = serde_json::json!([
+        handler("sync", false, &[]),
+        handler("after-sync", true, &["sync"]),
+        handler("after-that", true, &["after-sync"]),
+        handler("async", true, &[]),
+        handler("after-async", true, &["async"]),
+        handler("lonely", true, &[]),
+    ]);
+    let settings = serde_json::json!({ "hooks": { "PreToolUse": [{ "hooks": handlers }] } });
+    fs::write(dir.path().join(".claude/settings.json"), settings.to_string()).unwrap();
+    let manager = HookManager::builder().project(dir.path()).build().unwrap();
+    tokio::time::resume();
+    let mut ran = Vec::new();
+    for part in [Part::Awaited, Part::Background] {
+        let report = manager
+            .execute_part(part, Duration::from_secs(10), bash("ls"))
+            .await;
+        for result in &report.results {
+            if result.attempts > 0 {
+                assert!(result.success(), "{result:?}");
+                ran.push((part, result.hook.to_string()));
+            } else {
+                let why = result.reason().unwrap_or_default();
+                assert!(why.starts_with("it is async"), "{}: {why}", result.hook);
+            }
+        }
+    }
+    let expected = [
+        (Part::Awaited, "sync"),
+        (Part::Awaited, "after-sync"),
+        (Part::Awaited, "after-that"),
+        (Part::Background, "async"),
+        (Part::Background, "after-async"),
+        (Part::Background, "lonely"),
+    ];
+    let ran: Vec<(Part, &str)> = ran.iter().map(|(part, name)| (*part, &**name)).collect();
+    assert_eq!(ran, expected);
+    manager.shutdown().await;
+}
+
+#[test]
+fn a_field_of_the_key_that_is_no_pointer_is_refused_for_it_would_be_the_same_for_all_inputs() {
+    for (field, is_fine) in [
+        ("tool_name", false),
+        ("", false),
+        ("tool_input.command", false),
+        ("/tool_input/command", true),
+    ] {
+        let hook = says("reads", HookOutput::none()).cached(CacheRule::default().field(field));
+        match HookManager::builder().hook(hook).build() {
+            Ok(_) => assert!(is_fine, "{field}"),
+            Err(err) => {
+                let told = err.to_string();
+                assert!(
+                    !is_fine && told.contains("cache: fields: expected a JSON pointer"),
+                    "{told}"
+                );
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn fields_that_only_look_alike_once_they_are_read_are_different_keys() {
+    for pair in [
+        [r#""cut \ud83d""#, r#""cut \ud83e""#],
+        ["123456789012345678901234567890", "123456789012345678901234567891"],
+        ["0.1000000000000000055", "0.1"],
+        ["null", ""],
+    ] {
+        let runs = Arc::new(AtomicUsize::new(0));
+        let manager =
+            manager([crate::support::echo(&runs).cached(CacheRule::default().field("/tool_input"))]);
+        for value in pair {
+            let text = match value {
+                "" => r#"{"tool_name": "Bash"}"#.to_owned(),
+                value => format!(r#"{{"tool_name": "Bash", "tool_input": {value}}}"#),
+            };
+            for _ in 0..2 {
+                manager.execute(HookRequest::parse(EVENT, &text).unwrap()).await;
+            }
+        }
+        assert_eq!(runs.load(SeqCst), 2, "{pair:?}");
+    }
+    let runs = Arc::new(AtomicUsize::new(0));
+    let manager = manager([crate::support::echo(&runs).cached(CacheRule::default().field("/tool_input"))]);
+    for byte in [0xfe, 0xff, 0xfe] {
+        let mut text = br#"{"tool_input": "_"}"#.to_vec();
+        text[16] = byte;
+        manager.execute(HookRequest::parse(EVENT, &text).unwrap()).await;
+    }
+    assert_eq!(runs.load(SeqCst), 2, "bytes that are no text");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_shutdown_and_one_that_is_dropped_half_way_do_no_harm() {
+    let manager = manager([takes("slow", EVENT, 60_000).timeout(Duration::from_secs(600))]);
+    let events: Vec<_> = (0..3)
+        .map(|_| {
+            let manager = manager.clone();
+            tokio::spawn(async move { run(&manager).await })
+        })
+        .collect();
+    sleep(Duration::from_millis(100)).await;
+    for _ in 0..2 {
+        let dropped = timeout(
+            Duration::from_secs(1),
+            manager.shutdown_within(Duration::from_secs(5)),
+        )
+        .await;
+        assert!(dropped.is_err(), "it waits for them");
+    }
+    let (one, other) = tokio::join!(
+        manager.shutdown_within(Duration::from_secs(2)),
+        manager.shutdown_within(Duration::from_secs(3)),
+    );
+    assert_eq!((one.drained, one.called_off), (0, 3));
+    assert!(one.saved.is_ok() && other.saved.is_ok());
+    assert_eq!(other.called_off, 0, "the first has called them off");
+    for event in events {
+        assert_eq!(error(&event.await.unwrap().results[0]), &HookError::Cancelled);
+    }
+    let again = manager.shutdown_within(Duration::ZERO).await;
+    assert_eq!((again.drained, again.called_off), (0, 0));
+    assert_eq!(error(&run(&manager).await.results[0]), &HookError::Cancelled);
+}
+
+#[test]
+fn a_manager_outlives_a_runtime_with_what_works_beside_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let manager = HookManager::builder()
+        .state_dir(dir.path())
+        .save_every(Duration::from_secs(1))
+        .hook(says("says", HookOutput::none()))
+        .build()
+        .unwrap();
+    for round in 1..3 {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .start_paused(true)
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            run(&manager).await;
+            let saved = || {
+                let text = fs::read_to_string(dir.path().join("state.json")).ok()?;
+                let state: serde_json::Value = serde_json::from_str(&text).ok()?;
+                state["hooks"]["PreToolUse/says"]["totals"]["calls"].as_u64()
+            };
+            let until = std::time::Instant::now() + Duration::from_secs(20);
+            while saved() != Some(round) {
+                assert!(std::time::Instant::now() < until, "round {round}: {:?}", saved());
+                sleep(Duration::from_millis(100)).await;
+                std::thread::yield_now();
+            }
+        });
+    }
+}
+
+#[test]
+fn ten_thousand_hooks_that_wait_for_each_other_in_a_row_are_taken_in() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join(".claude")).unwrap();
+    let handlers: Vec<_> = (0..10_000)
+        .map(|n| {
+            let on = [format!("h{}", n + 1)];
+            let on: &[String] = if n < 9_999 { &on } else { &[] };
+            serde_json::json!({ "type": "command", "command": format!("true {n}"),
+                "hookManager": { "name": format!("h{n}"), "dependsOn": on } })
+        })
+        .collect();
+    let settings = serde_json::json!({ "hooks": { "PreToolUse": [{ "hooks": handlers }] } });
+    fs::write(dir.path().join(".claude/settings.json"), settings.to_string()).unwrap();
+    let began = std::time::Instant::now();
+    // On a stack as small as any thread's.
+    let build = move || {
+        HookManager::builder()
+            .project(dir.path())
+            .build()
+            .unwrap()
+            .hooks()
+            .count()
+    };
+    let built = std::thread::Builder::new()
+        .stack_size(512 * 1024)
+        .spawn(build)
+        .unwrap();
+    assert_eq!(built.join().unwrap(), 10_000);
+    assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
 }
