@@ -82,10 +82,8 @@ fn server_errors_are_failures(result: Result<&Response, &Infallible>, _took: Dur
 }
 
 fn unavailable(rejected: Rejected) -> Response {
-    // Rounded up, for a client that comes a moment early is refused again; a second where nobody knows.
-    let seconds = rejected
-        .retry_after()
-        .map_or(1, |delay| delay.as_millis().div_ceil(1_000).max(1));
+    // A second where nobody knows. With the feature `http`, `unavailable` does all of this.
+    let seconds = rejected.retry_after_secs().unwrap_or(1);
     let headers = [(header::RETRY_AFTER, seconds.to_string())];
     (StatusCode::SERVICE_UNAVAILABLE, headers, format!("{rejected}\n")).into_response()
 }

@@ -42,7 +42,8 @@ impl CircuitBreakerLayer {
         }
     }
 
-    /// A circuit for each key: see [`KeyedBreakerLayer`].
+    /// A circuit for each key: see [`KeyedBreakerLayer`]. What the closure returns is the key as it is: `None` is a key like
+    /// any other, with a circuit that all share who have it.
     pub fn keyed_by<F, Req, K>(key: F) -> KeyedBreakerLayer<F, K>
     where
         F: Fn(&Req) -> K,
@@ -111,7 +112,8 @@ impl<C, R> CircuitBreakerLayer<C, R> {
         }
     }
 
-    /// The circuit, to look at and to reset.
+    /// The circuit, to look at and to reset. To be taken after the setters: those about the circuit begin a new one, and a
+    /// handle taken before looks at what nobody uses.
     pub fn handle(&self) -> CircuitBreaker {
         self.circuit().clone()
     }

@@ -10,8 +10,6 @@ mod feed;
 pub mod future;
 mod gate;
 mod handle;
-#[cfg(feature = "http")]
-mod http;
 mod keyed;
 mod lanes;
 mod layer;
@@ -37,8 +35,6 @@ pub use error::CallError;
 pub use event::{Event, Transition};
 pub use feed::Events;
 pub use handle::{Snapshot, WindowSnapshot};
-#[cfg(feature = "http")]
-pub use http::HttpStatus;
 pub use keyed::{KeyedBreaker, KeyedBreakerLayer, KeyedCircuits};
 pub use layer::CircuitBreakerLayer;
 pub use open_for::OpenFor;
@@ -51,3 +47,5 @@ pub use service::Breaker;
 pub use hook_monitor::{
     BoxError, Classify, ErrorsAsFailures, OnReject, Outcome, Reason, RejectWithError, Rejected, RespondWith,
 };
+#[cfg(feature = "http")]
+pub use hook_monitor::{HttpStatus, unavailable};

@@ -235,7 +235,8 @@ where
         self.with_loads(config)
     }
 
-    /// Looks into the cache from outside, and empties it. To be taken after the setters.
+    /// Looks into the cache from outside, and empties it. To be taken after the setters: each of them makes another cache,
+    /// and a handle taken before looks into, and empties, one that nobody uses.
     pub fn handle(&self) -> CacheHandle<K, V> {
         CacheHandle::new(self.shared.cache.clone())
     }

@@ -84,7 +84,7 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "SECONDS", value_parser = seconds, allow_negative_numbers = true)]
     pub(crate) deadline: Option<Duration>,
     /// How many hooks run at once; by default 5
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = places, allow_negative_numbers = true)]
     pub(crate) max_concurrent_hooks: Option<usize>,
     /// Whether a daemon answers; without this one that runs does, and none is started
     #[arg(long, value_enum, value_name = "WHEN")]
@@ -143,6 +143,18 @@ impl SourceArgs {
             settings: self.settings.clone(),
             hooks_dir: self.hooks_dir.clone(),
         }
+    }
+
+    /// Where hooks are looked for, for whoever wonders why there are none.
+    pub(crate) fn places(&self) -> String {
+        let claude = self.project.join(".claude");
+        let mut places = vec![format!(
+            "{} (settings.json, settings.local.json)",
+            claude.display()
+        )];
+        let named = self.settings.iter().chain(&self.hooks_dir);
+        places.extend(named.map(|path| path.display().to_string()));
+        places.join(", ")
     }
 
     /// What named the project.
@@ -242,6 +254,13 @@ pub(crate) fn complain(text: impl std::fmt::Display) {
 }
 
 /// Seconds, with fractions, above zero and at most a day.
+fn places(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(places @ 1..=1_000) => Ok(places),
+        _ => Err("expected 1 to 1000".into()),
+    }
+}
+
 pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
     match text.parse::<f64>() {
         Ok(seconds) if seconds > 0.0 && seconds <= 86_400.0 => Ok(Duration::from_secs_f64(seconds)),

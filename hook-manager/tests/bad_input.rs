@@ -68,6 +68,7 @@ fn a_wrong_command_line_never_ends_with_status_two() {
         &["run"][..],
         &["run", "Stop", "--deadline", "-1"],
         &["run", "Stop", "--output", "xml"],
+        &["run", "Stop", "--max-concurrent-hooks", "0"],
         &["walk"],
     ] {
         let ran = command(args, "{}");

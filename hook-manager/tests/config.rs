@@ -173,6 +173,14 @@ fn a_file_that_is_no_toml_or_not_there_is_refused_with_its_name() {
     let (_dir, path) = file("cache_ttl = 5\ncache_ttl = 6\n");
     let err = HookManager::builder().config_file(&path).unwrap_err().to_string();
     assert!(err.starts_with(&format!("{}:2: ", path.display())), "{err}");
+    let (_dir, path) = file("# figures\ndeadline = \n");
+    let err = HookManager::builder().config_file(&path).unwrap_err().to_string();
+    let said = err.strip_prefix(&format!("{}:2: not TOML: ", path.display()));
+    assert!(
+        said.is_some_and(|said| said.ends_with(", expected lines such as `deadline = 15`")
+            && said.matches("expected").count() == 1),
+        "{err}"
+    );
     let err = HookManager::builder()
         .config_file("/nowhere.toml")
         .unwrap_err()

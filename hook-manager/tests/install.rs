@@ -5,13 +5,14 @@ use std::{
     fs,
     os::unix::fs::{PermissionsExt, symlink},
     path::Path,
+    process::Command,
 };
 
 use serde_json::{Value, json};
 
 mod support;
 
-use support::{Project, Ran, command, event};
+use support::{BINARY, Project, Ran, command, event};
 
 const SHARED: &str = ".claude/settings.json";
 const LOCAL: &str = ".claude/settings.local.json";
@@ -25,6 +26,43 @@ fn install(project: &Project) -> Ran {
     let ran = manage(project, "install", &[]);
     assert_eq!(ran.code, 0, "{ran:?}");
     ran
+}
+
+/// The host would find no program, and run no hook: no guard either.
+#[test]
+fn a_command_that_is_not_in_the_path_is_warned_of_and_one_that_is_or_is_named_in_full_is_not() {
+    let project = Project::example();
+    let at = project.path().to_str().unwrap();
+    let folder = Path::new(BINARY).parent().unwrap();
+    for (path, args, warned) in [
+        (
+            Path::new("/nowhere"),
+            &["install", "--dry-run", "--project", at][..],
+            true,
+        ),
+        (folder, &["install", "--dry-run", "--project", at], false),
+        (
+            Path::new("/nowhere"),
+            &["install", "--dry-run", "--absolute", "--project", at],
+            false,
+        ),
+        (Path::new("/nowhere"), &["install", "--project", at], true),
+    ] {
+        let mut command = Command::new(BINARY);
+        let ran = project
+            .at_home(&mut command)
+            .args(args)
+            .env("PATH", path)
+            .output()
+            .unwrap();
+        let said = String::from_utf8(ran.stderr).unwrap();
+        assert!(ran.status.success(), "{said}");
+        assert_eq!(
+            said.contains("`install --absolute`"),
+            warned,
+            "{path:?} {args:?}: {said}"
+        );
+    }
 }
 
 /// Every file of `.claude`, with its permissions.

@@ -54,7 +54,25 @@ impl<C> MonitorLayer<C> {
     }
 
     /// Judges results with a closure `Fn(Result<&Res, &Err>, Duration) -> Ending`: where refusals and timeouts are
-    /// answers. In errors they are found without that.
+    /// answers. In errors they are found without that: one that the closure calls [`Ending::Error`], and that is or holds a
+    /// refusal or a timeout, counts as such.
+    ///
+    /// ```
+    /// use hook_monitor::{BoxError, Ending, MonitorLayer};
+    /// use std::time::Duration;
+    ///
+    /// let layer = MonitorLayer::new("client").endings_with(
+    ///     |result: Result<&u16, &BoxError>, _: Duration| match result {
+    ///         Ok(503) => Ending::Rejected,
+    ///         Ok(504) => Ending::Timeout,
+    ///         Ok(500..) | Err(_) => Ending::Error,
+    ///         Ok(_) => Ending::Ok,
+    ///     },
+    /// );
+    /// # let _ = layer;
+    /// ```
+    ///
+    /// [`Ending::Error`]: crate::Ending::Error
     #[must_use]
     pub fn endings_with<F>(self, judge: F) -> MonitorLayer<EndingsBy<F>> {
         self.classify_with(EndingsBy(judge))

@@ -26,6 +26,8 @@ mod handle;
 #[cfg(feature = "health")]
 pub mod health;
 mod histogram;
+#[cfg(feature = "http")]
+mod http_status;
 mod keep;
 #[cfg(any(feature = "anomaly", feature = "health"))]
 mod label;
@@ -61,6 +63,8 @@ mod sync;
     allow(dead_code, reason = "without the layer, the models use a part of it")
 )]
 mod tally;
+#[cfg(feature = "http")]
+mod unavailable;
 
 pub use advice::{Advice, Advisor, Rule};
 #[cfg(feature = "layer")]
@@ -72,6 +76,8 @@ pub use ending::{Ending, EndingsBy};
 #[cfg(feature = "layer")]
 pub use handle::{MonitorHandle, MonitorSnapshot};
 pub use histogram::{Histogram, HistogramSnapshot};
+#[cfg(feature = "http")]
+pub use http_status::HttpStatus;
 pub use keep::{Counted, Keep, Room, Tenant, Visit};
 #[cfg(feature = "layer")]
 pub use layer::MonitorLayer;
@@ -85,6 +91,8 @@ pub use service::Monitored;
 pub use source::{Gather, Label, Source, Status};
 pub use stack::{Figure, Monitor, NotRegistered, SourceSnapshot, StackSnapshot, Value};
 pub use striped::{Mine, Striped};
+#[cfg(feature = "http")]
+pub use unavailable::unavailable;
 
 /// Any error, boxed; the same type as `tower::BoxError`.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

@@ -99,6 +99,26 @@ impl Rejected {
         self.retry_after
     }
 
+    /// The same in whole seconds, rounded up and at least one, as the header field `Retry-After` takes it: who comes back a
+    /// moment early is refused again.
+    ///
+    /// ```
+    /// use hook_monitor::{Reason, Rejected};
+    /// use std::time::Duration;
+    ///
+    /// let rejected = Rejected::new(Reason::CircuitOpen).after(Duration::from_millis(2_001));
+    /// assert_eq!(rejected.retry_after_secs(), Some(3));
+    /// ```
+    #[must_use]
+    pub const fn retry_after_secs(&self) -> Option<u64> {
+        match self.retry_after {
+            None => None,
+            Some(Duration::ZERO) => Some(1),
+            Some(delay) if delay.subsec_nanos() == 0 => Some(delay.as_secs()),
+            Some(delay) => Some(delay.as_secs().saturating_add(1)),
+        }
+    }
+
     /// The refusal in `err` or in what caused it, if there is one.
     ///
     /// Looks under whatever an error gives as its [`source`](Error::source), and into what an [`io::Error`]
@@ -125,17 +145,33 @@ impl fmt::Display for Rejected {
             Reason::CircuitOpen => f.write_str("circuit open")?,
             Reason::ProbesTaken => f.write_str("circuit half-open, every probe is under way")?,
             Reason::CircuitIsolated => f.write_str("circuit opened by hand")?,
-            Reason::PoolTimeout { waited } => write!(f, "pool exhausted after {waited:?}")?,
+            Reason::PoolTimeout { waited } => write!(f, "pool exhausted after {}", Rounded(waited))?,
             Reason::PoolQueueFull { waiting } => write!(f, "pool queue full, {waiting} waiting")?,
             Reason::PoolClosed => f.write_str("pool closed")?,
-            Reason::ConnectTimeout { after } => write!(f, "connect timed out after {after:?}")?,
+            Reason::ConnectTimeout { after } => write!(f, "connect timed out after {}", Rounded(after))?,
             Reason::ConnectFailed => f.write_str("could not connect")?,
             Reason::TooManyKeys { keys } => write!(f, "too many keys, {keys} in use")?,
         }
         match self.retry_after {
-            Some(delay) => write!(f, ", retry after {delay:?}"),
+            Some(delay) => write!(f, ", retry after {}", Rounded(delay)),
             None => Ok(()),
         }
+    }
+}
+
+/// A time for people: up to the next millisecond, unless there is less than one.
+struct Rounded(Duration);
+
+impl fmt::Display for Rounded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const MILLI: Duration = Duration::from_millis(1);
+        let Self(time) = *self;
+        if time < MILLI {
+            return write!(f, "{time:?}");
+        }
+        let millis = u64::from(time.subsec_nanos().div_ceil(1_000_000));
+        let whole = Duration::from_secs(time.as_secs()).saturating_add(Duration::from_millis(millis));
+        write!(f, "{whole:?}")
     }
 }
 
@@ -212,6 +248,23 @@ mod tests {
     }
 
     #[test]
+    fn whole_seconds_are_never_too_few() {
+        for (nanos, secs) in [
+            (0, 1),
+            (1, 1),
+            (1_000_000_000, 1),
+            (1_000_000_001, 2),
+            (60_000_000_000, 60),
+        ] {
+            let rejected = Rejected::new(Reason::CircuitOpen).after(Duration::from_nanos(nanos));
+            assert_eq!(rejected.retry_after_secs(), Some(secs), "{nanos}");
+        }
+        assert_eq!(Rejected::new(Reason::ProbesTaken).retry_after_secs(), None);
+        let never = Rejected::new(Reason::CircuitOpen).after(Duration::MAX);
+        assert_eq!(never.retry_after_secs(), Some(u64::MAX));
+    }
+
+    #[test]
     fn says_why_and_when_in_lower_case() {
         let waited = Duration::from_millis(250);
         for (rejected, text) in [
@@ -236,6 +289,23 @@ mod tests {
             (
                 Rejected::new(Reason::TooManyKeys { keys: 1_024 }),
                 "too many keys, 1024 in use",
+            ),
+            // A clock knows nanoseconds, and nobody wants to read them.
+            (
+                Rejected::new(Reason::CircuitOpen).after(Duration::from_nanos(2_986_384_105)),
+                "circuit open, retry after 2.987s",
+            ),
+            (
+                Rejected::new(Reason::CircuitOpen).after(Duration::from_nanos(59_999_900_000)),
+                "circuit open, retry after 60s",
+            ),
+            (
+                Rejected::new(Reason::CircuitOpen).after(Duration::from_nanos(301_179)),
+                "circuit open, retry after 301.179µs",
+            ),
+            (
+                Rejected::new(Reason::CircuitOpen).after(Duration::MAX),
+                "circuit open, retry after 18446744073709551615.999999999s",
             ),
         ] {
             assert_eq!(rejected.to_string(), text);

@@ -49,3 +49,5 @@ pub use hook_monitor::{BoxError, OnReject, Reason, RejectWithError, Rejected, Re
 
 /// How many connections there are per key where nobody says otherwise.
 pub const DEFAULT_MAX_PER_KEY: usize = 10;
+#[cfg(feature = "http")]
+pub use hook_monitor::unavailable;

@@ -22,8 +22,8 @@ pub struct RetryHandle {
 
 /// What had happened when it was looked at, since the layer was made.
 ///
-/// Calls count when they end. A call that is dropped before, or that a panic ends, is not among them, though
-/// the retries it had begun and the waits it had finished are. While calls are ending, figures may be apart by those.
+/// Calls count when they end. A call that is dropped before, or that a panic ends, is `dropped` and nothing else, though
+/// the retries it had begun and the waits it had finished count. While calls are ending, figures may be apart by those.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Snapshot {
@@ -35,7 +35,8 @@ pub struct Snapshot {
     pub failed_without_retry: u64,
     /// The same, after more than one attempt.
     pub failed_with_retry: u64,
-    /// Calls that were dropped before they ended, or that a panic ended.
+    /// Calls that were dropped before they ended, or that a panic ended. They are not among
+    /// [`calls`](Snapshot::calls) and [`attempts`](Snapshot::attempts).
     pub dropped: u64,
     /// Attempts beyond the first of a call.
     pub retries: u64,

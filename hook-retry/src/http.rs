@@ -6,6 +6,7 @@ use http::{
     HeaderMap, Method, Request, Response, StatusCode,
     header::{DATE, RETRY_AFTER},
 };
+use http_body::Body;
 
 use crate::{
     decide::{Attempt, Decide, Verdict},
@@ -29,9 +30,9 @@ impl RetryPolicy {
     /// 408, 429, 502, 503 and 504, and after errors as [`Verdict::of`] and [`HttpResults`] judge them. `Retry-After`
     /// is obeyed in both its forms. From its second time on a request carries an [`AttemptNumber`].
     ///
-    /// A request is copied by `Clone`. For bodies that cannot be, use
-    /// [`clone_with`](RetryPolicy::clone_with), and there ask [`is_idempotent`]; [`any_method`](HttpPolicy::any_method)
-    /// retries the others, too.
+    /// A request is copied by `Clone`. Where it cannot be, as axum's, use [`clone_with`](RetryPolicy::clone_with) with
+    /// [`bodiless`], or with a closure that asks [`is_idempotent`] itself, for `clone_with` takes the place of that rule, too.
+    /// [`any_method`](HttpPolicy::any_method) retries the others, too.
     ///
     /// ```
     /// use hook_retry::{BoxError, RetryLayer, RetryPolicy};
@@ -74,6 +75,32 @@ impl<B, C, D, W> RetryPolicy<B, C, Requests<Idempotent, D, W>> {
 /// Whether a request of this method may be sent twice, by the definition of the method (RFC 9110, 9.2.2).
 pub fn is_idempotent(method: &Method) -> bool {
     method.is_idempotent()
+}
+
+/// Copies a request with an idempotent method whose body is known to have nothing in it; others go through once. For
+/// [`clone_with`](RetryPolicy::clone_with), where a body can be read only once:
+///
+/// ```
+/// use axum::{Router, routing::get};
+/// use hook_retry::{RetryLayer, RetryPolicy, http::bodiless};
+///
+/// let retry = RetryLayer::new(RetryPolicy::http().clone_with(bodiless));
+/// let app: Router = Router::new().route("/report", get(|| async { "all is well" })).layer(retry);
+/// # drop(app);
+/// ```
+///
+/// Head and extensions are those of the original, the body is `T::default()`.
+pub fn bodiless<T: Body + Default>(req: &Request<T>) -> Option<Request<T>> {
+    if !is_idempotent(req.method()) || !req.body().is_end_stream() {
+        return None;
+    }
+    let mut copy = Request::new(T::default());
+    *copy.method_mut() = req.method().clone();
+    *copy.uri_mut() = req.uri().clone();
+    *copy.version_mut() = req.version();
+    copy.headers_mut().clone_from(req.headers());
+    copy.extensions_mut().clone_from(req.extensions());
+    Some(copy)
 }
 
 /// Copies requests with an idempotent method, by `Clone`.

@@ -43,7 +43,7 @@ impl<B, C, R> RetryLayer<B, C, R> {
         }
     }
 
-    /// The figures of all the services this layer makes.
+    /// The figures of all the services this layer makes. To be taken after [`name`](Self::name).
     pub fn handle(&self) -> RetryHandle {
         RetryHandle::new(&self.shared)
     }

@@ -61,6 +61,12 @@ impl<K, D, W> fmt::Debug for Requests<K, D, W> {
 
 /// Copies a request for a retry, or says that it must not be sent again. Closures
 /// `Fn(&Req) -> Option<Req>` do.
+#[diagnostic::on_unimplemented(
+    message = "`{Req}` cannot be copied for another attempt by `{Self}`",
+    note = "by default a request is copied by `Clone`; where it is not `Clone`, as axum's, \
+            `RetryPolicy::clone_with` says which are sent again, and how",
+    note = "for HTTP requests without a body that is `clone_with(hook_retry::http::bodiless)` (feature `http`)"
+)]
 pub trait KeepRequest<Req> {
     /// The copy.
     fn keep(&self, req: &Req) -> Option<Req>;

@@ -2,7 +2,11 @@
 
 use std::{cell::RefCell, io, time::Duration};
 
-use hook_retry::{BoxError, RetryLayer, RetryPolicy, http::AttemptNumber};
+use axum::body::Body;
+use hook_retry::{
+    BoxError, RetryLayer, RetryPolicy,
+    http::{AttemptNumber, bodiless},
+};
 use http::{Method, Request, Response, StatusCode};
 use tokio::time::Instant;
 use tower::{Layer, ServiceExt, service_fn};
@@ -82,4 +86,41 @@ async fn a_connection_that_breaks_is_tried_again() {
         .await
         .expect_err("a mistake is not tried again");
     assert_eq!((err.kind(), *tries.borrow()), (io::ErrorKind::InvalidInput, 2));
+}
+
+/// A body that is there, be it of unknown length, is never sent twice, nor is a method that does something.
+#[test]
+fn only_what_is_idempotent_and_has_no_body_is_copied_and_then_all_of_its_head() {
+    let full = || Body::from("hello");
+    for (method, body, copied) in [
+        (Method::GET, Body::empty(), true),
+        (Method::DELETE, Body::empty(), true),
+        (Method::POST, Body::empty(), false),
+        (Method::PUT, full(), false),
+        (Method::GET, full(), false),
+        (
+            Method::GET,
+            Body::from_stream(futures::stream::empty::<Result<Vec<u8>, BoxError>>()),
+            false,
+        ),
+    ] {
+        let mut req = Request::builder()
+            .method(method.clone())
+            .uri("/a?b")
+            .header("x-c", "d")
+            .extension(7_u8);
+        req = req.version(http::Version::HTTP_2);
+        let req = req.body(body).unwrap();
+        let copy = bodiless(&req);
+        assert_eq!(copy.is_some(), copied, "{method}");
+        let Some(copy) = copy else { continue };
+        assert_eq!(
+            (copy.method(), copy.uri(), copy.version()),
+            (req.method(), req.uri(), req.version())
+        );
+        assert_eq!(
+            (copy.headers(), copy.extensions().get()),
+            (req.headers(), Some(&7_u8))
+        );
+    }
 }

@@ -135,7 +135,8 @@ impl<F, K, C, R> KeyedBreakerLayer<F, K, C, R> {
 }
 
 impl<F, K: Hash + Eq + Clone, C, R> KeyedBreakerLayer<F, K, C, R> {
-    /// The circuits, to look at and to change by hand.
+    /// The circuits, to look at and to change by hand. To be taken after the setters: those about circuits begin anew, and a
+    /// handle taken before looks at what nobody uses.
     pub fn handle(&self) -> KeyedCircuits<K> {
         let registry = self
             .registry

@@ -138,7 +138,8 @@ impl HttpCacheLayer {
         self.change(|config| config.name = name.into())
     }
 
-    /// Looks into the cache from outside, and empties it.
+    /// Looks into the cache from outside, and empties it. To be taken after the setters: each of them makes another cache,
+    /// and a handle taken before looks into, and empties, one that nobody uses.
     pub fn handle(&self) -> HttpCacheHandle {
         HttpCacheHandle {
             shared: self.shared.clone(),

@@ -3,7 +3,9 @@ use std::{hash::Hash, sync::Arc, time::Duration};
 use bytes::Bytes;
 use http::{
     HeaderMap, Method, Response, StatusCode,
-    header::{AGE, ETAG, HeaderName, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED},
+    header::{
+        AGE, CONTENT_LENGTH, ETAG, HeaderName, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED,
+    },
 };
 
 use super::{
@@ -157,11 +159,8 @@ impl Kept {
     /// What the client is given: all of it, without a body for `HEAD`, or that it has it already.
     pub(super) fn answer<B>(&self, method: &Method, request: &HeaderMap, now: u64) -> Response<CacheBody<B>> {
         let known = self.status == StatusCode::OK && self.matches(request);
-        let body = if known || *method == Method::HEAD {
-            Bytes::new()
-        } else {
-            self.body.clone()
-        };
+        let bodiless = known || *method == Method::HEAD;
+        let body = if bodiless { Bytes::new() } else { self.body.clone() };
         let mut response = Response::new(CacheBody::whole(body));
         *response.status_mut() = if known {
             StatusCode::NOT_MODIFIED
@@ -169,6 +168,11 @@ impl Kept {
             self.status
         };
         *response.headers_mut() = self.headers.clone();
+        // Or axum, which sees an empty body, says zero, and that is not what a `GET` would get (RFC 9110, 8.6).
+        if bodiless && self.status != StatusCode::NO_CONTENT {
+            let length = HeaderValue::from(self.body.len());
+            response.headers_mut().entry(CONTENT_LENGTH).or_insert(length);
+        }
         let age = self
             .age
             .saturating_add(now.saturating_sub(self.came) / 1_000_000_000);

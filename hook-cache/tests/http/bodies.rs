@@ -10,7 +10,7 @@ use axum::{
 use futures::{StreamExt, stream};
 use hook_cache::http::HttpCacheLayer;
 use tokio::sync::oneshot;
-use tower::{Layer, Service, service_fn};
+use tower::{Layer, Service, ServiceExt, service_fn};
 
 use crate::support::{ask, origin, parts, streamed};
 
@@ -22,6 +22,39 @@ async fn head_gets_the_fields_and_no_body_and_is_not_stored_itself() {
     let head = origin.ask("HEAD", "/a", &[]).await;
     assert_eq!((head.x_cache.as_str(), head.body.as_str()), ("hit", ""));
     assert_eq!(origin.get(&[]).await.body, "body 2");
+}
+
+/// Without it axum says that there are none: RFC 9110, 8.6, forbids a length that is not that of the `GET`.
+#[tokio::test(start_paused = true)]
+async fn a_head_from_memory_and_a_304_tell_the_length_of_what_a_get_would_get() {
+    let fields = &[("cache-control", "max-age=60"), ("etag", "\"v1\"")];
+    let origin = origin(HttpCacheLayer::new(), fields);
+    origin.get(&[]).await;
+    for (method, condition, status) in [
+        ("HEAD", "\"v0\"", 200),
+        ("GET", "\"v1\"", 304),
+        ("HEAD", "\"v1\"", 304),
+    ] {
+        let req = Request::builder()
+            .method(method)
+            .uri("/a")
+            .header("if-none-match", condition);
+        let response = origin
+            .app
+            .clone()
+            .oneshot(req.body(Body::empty()).unwrap())
+            .await
+            .unwrap();
+        assert_eq!(
+            (
+                response.headers()["x-cache"].to_str().unwrap(),
+                response.status().as_u16()
+            ),
+            ("hit", status)
+        );
+        assert_eq!(response.headers()["content-length"], "6", "{method} {status}");
+        assert!(to_bytes(response.into_body(), 100).await.unwrap().is_empty());
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,6 +1,6 @@
 //! `install` and `uninstall`.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{os::unix::fs::PermissionsExt, path::PathBuf, process::ExitCode};
 
 use clap::Args;
 use hook_manager::{
@@ -88,7 +88,23 @@ pub(super) fn install(args: InstallArgs) -> ExitCode {
     }
     routing = args.events.into_iter().fold(routing, Routing::event);
     let undone = "`hook-manager uninstall` takes it back";
-    carry_out(&args.project, routing.install(), args.dry_run, undone)
+    let plan = routing.install();
+    // Not refused, for the host may have another PATH than this shell.
+    if plan.is_ok() && !args.absolute && !is_in_path() {
+        complain(
+            "warning: no program `hook-manager` is in the PATH; where the host finds none either, no hook runs; expected it \
+             there, or `install --absolute`, which names this very program",
+        );
+    }
+    carry_out(&args.project, plan, args.dry_run, undone)
+}
+
+fn is_in_path() -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let can_run = |file: PathBuf| {
+        std::fs::metadata(file).is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+    };
+    std::env::split_paths(&path).any(|dir| can_run(dir.join("hook-manager")))
 }
 
 pub(super) fn uninstall(args: &UninstallArgs) -> ExitCode {

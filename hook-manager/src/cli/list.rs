@@ -11,14 +11,14 @@ pub(super) fn main(args: &ListArgs) -> ExitCode {
         Err(err) => return failed(args.output, &err),
     };
     print(&match args.output {
-        ListOutput::Table => text(&manager),
+        ListOutput::Table => text(&args.sources.places(), &manager),
         ListOutput::Json => json(&manager),
     });
     let usable = manager.broken_hooks().next().is_none() && !manager.problems().iter().any(Problem::is_error);
     ExitCode::from(u8::from(!usable))
 }
 
-pub(super) fn text(manager: &HookManager) -> String {
+pub(super) fn text(places: &str, manager: &HookManager) -> String {
     let titles = [
         "EVENT",
         "HOOK",
@@ -34,7 +34,7 @@ pub(super) fn text(manager: &HookManager) -> String {
     hooks.sort_by(|a, b| a.event.cmp(&b.event));
     rows.extend(hooks.into_iter().map(|hook| row(manager, hook)));
     let mut text = match rows.len() {
-        1 => "no hooks were found\n".to_owned(),
+        1 => format!("no hooks were found in {places}\n"),
         _ => headed(&table::columns(&rows)),
     };
     for hook in manager.broken_hooks() {

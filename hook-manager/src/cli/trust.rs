@@ -75,7 +75,7 @@ fn done(args: &TrustArgs) -> Result<ExitCode, String> {
     }
     let content = content.map_err(in_words)?;
     if args.output == ListOutput::Table {
-        print(&list::text(&manager));
+        print(&list::text(&args.sources.places(), &manager));
         let files = content.files().iter().filter(|file| file.exists());
         for file in files {
             print(&format!("as it is: {}", file.display()));

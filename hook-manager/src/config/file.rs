@@ -49,8 +49,11 @@ pub(crate) fn read_file(config: &mut Config, path: &Path) -> Result<(), BuildErr
     let table = DeTable::parse(&text).map_err(|err| BuildError::Config {
         place: place(err.span().map_or(0, |span| span.start)),
         key: String::new(),
-        found: err.message().to_owned(),
-        expected: "TOML".into(),
+        found: match err.message().split_once(", expected ") {
+            Some((what, wanted)) => format!("not TOML: {what} (wanted {wanted})"),
+            None => format!("not TOML: {}", err.message()),
+        },
+        expected: "lines such as `deadline = 15`".into(),
     })?;
     // The preset first, wherever it stands: a figure beside it wins.
     let mut entries: Vec<_> = table.get_ref().iter().collect();

@@ -34,6 +34,39 @@ fn run(project: &Project, n: usize) {
 }
 
 #[test]
+fn where_there_is_nothing_to_show_a_word_says_so_and_where_it_was_looked_for() {
+    let nothing = Project::empty();
+    let claude = nothing.path().join(".claude");
+    let folder = nothing.path().to_str().unwrap();
+    let ran = look(&nothing, &["list", "--hooks-dir", folder]);
+    let places = format!(
+        "{} (settings.json, settings.local.json), {folder}",
+        claude.display()
+    );
+    assert_eq!(
+        ran.stdout.lines().next(),
+        Some(&*format!("no hooks were found in {places}")),
+        "{ran:?}"
+    );
+    assert_eq!(look(&nothing, &["breakers"]).stdout, "no hooks were found\n");
+    assert_eq!(
+        look(&nothing, &["cache"]).stdout,
+        "no caches: no hook is declared cacheable\n"
+    );
+
+    let project = project();
+    assert!(look(&project, &["breakers"]).stdout.starts_with("HOOK "));
+    let stats = look(&project, &["stats"]).stdout;
+    let never = stats.lines().find(|line| line.starts_with("other"));
+    let words: Vec<&str> = never.unwrap().split_whitespace().collect();
+    assert_eq!(
+        words[words.len() - 2..],
+        ["-", "-"],
+        "nobody has timed it: {stats}"
+    );
+}
+
+#[test]
 fn what_happened_is_told_in_tables_and_in_json() {
     let project = project();
     let _daemon = Daemon::start(&project, &[]);

@@ -48,12 +48,20 @@ pub(super) fn stats(seen: &Value) -> String {
                 word(&one["retries"]),
                 share(&one["hit_rate"]),
                 word(&one["trips"]),
-                ms(&one["mean_ms"]),
-                ms(&one["estimate_ms"]),
+                taken(&one["mean_ms"], one),
+                taken(&one["estimate_ms"], one),
             ]
         },
     ));
     text
+}
+
+/// A time of a hook that was called; of one that never was, nothing is known but what is supposed to begin with.
+fn taken(time: &Value, hook: &Value) -> String {
+    match hook["calls"].as_u64() {
+        Some(0) => "-".into(),
+        _ => ms(time),
+    }
 }
 
 pub(super) fn health(seen: &Value) -> String {
@@ -67,11 +75,8 @@ pub(super) fn health(seen: &Value) -> String {
 }
 
 pub(super) fn breakers(seen: &Value) -> String {
-    let mut text = String::new();
-    if let Some(changed) = seen["changed"].as_u64() {
-        text.push_str(&format!("{changed} changed\n"));
-    }
-    text.push_str(&table(
+    let changed = seen["changed"].as_u64();
+    let list = table(
         &[
             "HOOK", "EVENT", "STATE", "IN A ROW", "OPENED", "REFUSED", "AGAIN IN",
         ],
@@ -87,12 +92,15 @@ pub(super) fn breakers(seen: &Value) -> String {
                 ms(&one["retry_after_ms"]),
             ]
         },
-    ));
-    text
+    );
+    match changed {
+        Some(changed) => format!("{changed} changed\n{list}"),
+        None => alone(&list, "no hooks were found\n"),
+    }
 }
 
 pub(super) fn cache(seen: &Value) -> String {
-    table(
+    let list = table(
         &[
             "HOOK", "ENTRIES", "CAPACITY", "HITS", "MISSES", "RATE", "EXPIRED", "EVICTED",
         ],
@@ -109,7 +117,8 @@ pub(super) fn cache(seen: &Value) -> String {
                 word(&one["evicted"]),
             ]
         },
-    )
+    );
+    alone(&list, "no caches: no hook is declared cacheable\n")
 }
 
 pub(super) fn thrown_away(seen: &Value) -> String {
@@ -218,6 +227,14 @@ fn table(titles: &[&str], list: &Value, row: fn(&Value) -> Vec<String>) -> Strin
     let mut rows = vec![titles.iter().map(|title| (*title).to_owned()).collect()];
     rows.extend(list.iter().map(row));
     format!("\n{}", headed(&columns(&rows)))
+}
+
+/// A table with nothing above it, or a word for why there is none.
+fn alone(table: &str, none: &str) -> String {
+    match table.trim_start_matches('\n') {
+        "" => none.into(),
+        list => list.into(),
+    }
 }
 
 fn word(value: &Value) -> String {

@@ -1,13 +1,14 @@
 use std::time::Duration;
 
-use hook_monitor::{Classify, Outcome};
 use http::{Response, StatusCode};
+
+use crate::{Classify, Outcome};
 
 /// Judges an HTTP response by its status: 5xx and 429 are failures, other 4xx are ignored, for they are the
 /// client's own, and the rest are successes. An error is a failure.
 ///
 /// ```
-/// use hook_breaker::{Classify, HttpStatus, Outcome};
+/// use hook_monitor::{Classify, HttpStatus, Outcome};
 /// use std::{convert::Infallible, time::Duration};
 ///
 /// let not_found = http::Response::builder().status(404).body(()).unwrap_or_default();
