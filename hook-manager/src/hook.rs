@@ -188,7 +188,8 @@ impl fmt::Display for OnFailure {
     }
 }
 
-/// How the answers of a hook are kept.
+/// How the answers of a hook are kept. One that is over 256 KiB together with the part of the input it depends on is
+/// not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CacheRule {
     /// For how long. `None`: by a whole word of the hook's name a minute (`fetch`, `api`, `network`, `git`), half an

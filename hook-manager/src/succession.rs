@@ -31,6 +31,9 @@ impl HookManager {
             }
             if self.0.store.is_none() {
                 own.estimate.restore(&former.estimate.save());
+                if let (Some(runs), Some(former)) = (&own.watched, &former.watched) {
+                    runs.restore(former.all());
+                }
                 if let (Some(breaker), Some(former)) = (&own.breaker, &former.breaker) {
                     breaker.restore(&former.save());
                 }

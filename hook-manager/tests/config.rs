@@ -120,6 +120,19 @@ fn every_figure_can_be_read_from_a_file_and_from_the_environment() {
 }
 
 #[test]
+fn numbers_are_read_in_every_spelling_that_toml_has() {
+    let read = config(
+        read("cache_capacity = 1_000\nmax_runs_per_minute = 0x10\ndeadline = 1_0.5\ncache_ttl = 5e-1")
+            .unwrap(),
+    );
+    assert_eq!((read.cache_capacity, read.max_runs_per_minute), (1_000, 16));
+    assert_eq!(
+        (read.deadline, read.cache_ttl),
+        (Duration::from_millis(10_500), Duration::from_millis(500))
+    );
+}
+
+#[test]
 fn what_cannot_be_used_in_a_file_is_refused_with_its_line_its_key_and_what_was_expected() {
     for (text, sentence) in [
         (
@@ -188,6 +201,14 @@ fn a_file_that_is_no_toml_or_not_there_is_refused_with_its_name() {
     assert!(
         err.starts_with("/nowhere.toml: ") && err.ends_with("expected a TOML file of up to 1 MiB"),
         "{err}"
+    );
+    let err = HookManager::builder()
+        .config_file("/dev/zero")
+        .unwrap_err()
+        .to_string();
+    assert_eq!(
+        err,
+        "/dev/zero: more than that, expected a TOML file of up to 1 MiB"
     );
 }
 

@@ -1,6 +1,10 @@
 //! Figures from a file and from the environment.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    io::{self, Read},
+    path::Path,
+};
 
 use toml::de::{DeTable, DeValue};
 
@@ -29,13 +33,14 @@ pub(crate) fn read_file(config: &mut Config, path: &Path) -> Result<(), BuildErr
         expected: expected.into(),
     };
     const EXPECTED: &str = "a TOML file of up to 1 MiB";
-    let size = fs::metadata(path)
-        .map_err(|err| whole(err.to_string(), EXPECTED))?
-        .len();
-    if size > LIMIT {
-        return Err(whole(format!("{size} bytes"), EXPECTED));
+    let unreadable = |err: io::Error| whole(err.to_string(), EXPECTED);
+    let mut text = String::new();
+    // As far as it is one: a device has no size, and no end.
+    let mut file = fs::File::open(path).map_err(unreadable)?.take(LIMIT + 1);
+    file.read_to_string(&mut text).map_err(unreadable)?;
+    if text.len() as u64 > LIMIT {
+        return Err(whole("more than that".into(), EXPECTED));
     }
-    let text = fs::read_to_string(path).map_err(|err| whole(err.to_string(), EXPECTED))?;
     let line = |at: usize| {
         1 + text.as_bytes()[..at.min(text.len())]
             .iter()

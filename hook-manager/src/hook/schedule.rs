@@ -20,7 +20,8 @@ pub struct Schedule {
     pub reads: Vec<String>,
     /// Names of what it writes: it does not run beside a hook that reads or writes it, at any event.
     pub writes: Vec<String>,
-    /// Whether it runs alone among the hooks of its event.
+    /// Whether it runs alone among the hooks of its event, over all sessions. Guards wait for it, too: a slow one holds
+    /// them up.
     pub exclusive: bool,
     /// How many of it may run at once, over all sessions. `None`: as many as there are places.
     pub max_concurrent: Option<usize>,

@@ -151,8 +151,10 @@ where
         let files = Arc::new(Files::of(&spec.handler, rule, config.project.as_deref()));
         let after = Arc::clone(&files);
         CacheLayer::keyed_by(move |req: &HookRequest| key_of(&key, &files, req))
-            // Nobody knows which contents the hook has seen, where they changed meanwhile.
-            .store_if_key(move |key: &Key, _: &Answer| after.stamp(key.place()) == Some(key.files))
+            .store_if_key(move |key: &Key, answer: &Answer| {
+                // Nobody knows which contents the hook has seen, where they changed meanwhile.
+                size(key, answer) <= LARGEST && after.stamp(key.place()) == Some(key.files)
+            })
             .name(Arc::clone(&name))
             .ttl(ttl(&name, rule, config))
             .capacity(config.cache_capacity)
@@ -200,6 +202,22 @@ where
         };
     }
     fill!(Stack::new(); monitor cache retry breaker)
+}
+
+/// The largest input and answer together that are kept, in bytes: they are counted by number, and a thousand of them
+/// must not be all the memory there is.
+const LARGEST: usize = 256 * 1024;
+
+fn size(key: &Key, answer: &Answer) -> usize {
+    let output = &answer.output;
+    let texts = [
+        &output.reason,
+        &output.context,
+        &output.system_message,
+        &output.stop,
+    ];
+    let texts: usize = texts.into_iter().flatten().map(String::len).sum();
+    key.text().len() + texts + output.stdout.bytes().len() + output.stderr.bytes().len()
 }
 
 /// How long answers are kept: what the hook's owner says, what its name says, or the manager's figure.
@@ -355,12 +373,11 @@ fn key_of(rule: &CacheKey, files: &Files, req: &HookRequest) -> Option<Key> {
     })
 }
 
-/// Whether a value is told from every other one as it was read: not where something was no Unicode, nor a number that has
-/// more digits than were kept.
+/// Whether a value is told from every other one as it was read: not where something was no Unicode. Numbers keep their
+/// digits.
 fn is_exact(value: &Value) -> bool {
     match value {
-        Value::Null | Value::Bool(_) => true,
-        Value::Number(number) => !number.is_f64(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => true,
         Value::String(text) => !text.contains(char::REPLACEMENT_CHARACTER),
         Value::Array(values) => values.iter().all(is_exact),
         Value::Object(fields) => fields

@@ -64,7 +64,9 @@ fn it_is_the_hosts_http_hook() {
     let (status, metrics) = ask(&daemon, "GET /metrics", "", "");
     assert_eq!(status, 200);
     assert!(
-        metrics.contains("hook_calls_total{layer=\"monitor\",name=\"secret_guard\""),
+        metrics.contains("hook_calls_total{layer=\"monitor\",name=\"secret_guard\"")
+            && metrics.contains("hook_anomaly_active{")
+            && metrics.contains("target=\"PreToolUse/secret_guard\""),
         "{metrics}"
     );
 }

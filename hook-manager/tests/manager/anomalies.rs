@@ -10,7 +10,7 @@ use std::{
 };
 
 use hook_manager::{
-    Anomaly, CacheRule, Hook, HookEvent, HookManager, HookOutput,
+    Anomaly, CacheRule, Hook, HookEvent, HookManager, HookManagerBuilder, HookOutput,
     layers::{
         HistogramSnapshot, Status,
         anomaly::{Change, Direction, EndedBy, Severity, Signal},
@@ -285,6 +285,25 @@ async fn figures_of_the_watch_are_in_the_registry_under_the_names_of_the_field()
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_usual_is_learned_from_the_first_run_on() {
+    let lint = Moody::default();
+    lint.takes(20 * MS);
+    let manager = manager([lint.hook("lint")]);
+    let usual = || {
+        let seen = manager.monitor().snapshot();
+        let median = [("target", "PreToolUse/lint"), ("quantile", "0.5")];
+        let watch = seen.source("anomaly", "anomalies").unwrap();
+        watch.gauge("hook_baseline_seconds", &median).unwrap()
+    };
+    // Nobody looks meanwhile. Four seconds of runs are a few less than the 200 it takes.
+    let until = Instant::now() + Duration::from_millis(5_100);
+    while Instant::now() < until {
+        run(&manager).await;
+    }
+    assert!((0.02..0.0226).contains(&usual()), "{}", usual());
+}
+
+#[tokio::test(start_paused = true)]
 async fn more_hooks_than_one_source_may_tell_of_are_told_of_in_several() {
     let moody = Moody::default();
     let manager = manager((0..130).map(|n| moody.hook(&format!("hook-{n}"))));
@@ -301,6 +320,35 @@ async fn more_hooks_than_one_source_may_tell_of_are_told_of_in_several() {
         (of("anomalies"), of("anomalies#2"), of("anomalies#3")),
         (64, 64, 2)
     );
+}
+
+#[test]
+fn an_answer_from_the_cache_allocates_no_more_for_being_watched() {
+    let allocations = |monitoring: bool| {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .unwrap();
+        let hooks = (0..4).map(|n| {
+            Moody::default()
+                .hook(&format!("hook-{n}"))
+                .cached(CacheRule::default())
+        });
+        let builder = HookManager::builder().monitoring(monitoring);
+        let manager = hooks.fold(builder, HookManagerBuilder::hook).build().unwrap();
+        let req = bash("ls");
+        let event = || runtime.block_on(manager.execute(req.clone()));
+        for _ in 0..3 {
+            event();
+        }
+        let mut all_cached = false;
+        let measured = allocation_counter::measure(|| {
+            all_cached = event().results.iter().all(|result| result.cached);
+        });
+        assert!(all_cached);
+        measured.count_total
+    };
+    assert_eq!(allocations(true), allocations(false));
 }
 
 #[tokio::test(start_paused = true)]

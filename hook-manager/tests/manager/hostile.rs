@@ -41,15 +41,29 @@ async fn events_that_are_given_up_open_no_circuit() {
 
 #[tokio::test(start_paused = true)]
 async fn a_probe_that_is_given_up_does_not_keep_the_circuit_open() {
-    let manager = manager([takes("slow", EVENT, 500)]);
-    let breaker = manager.breakers_of("slow")[0];
+    let hook = Hook::function("slow", EVENT, |req: HookRequest| async move {
+        sleep(Duration::from_millis(500)).await;
+        match req.field("/tool_input/command") {
+            Some("fail") => Err(io::Error::other("no luck")),
+            _ => Ok(HookOutput::none()),
+        }
+    });
+    let manager = manager([hook]);
+    let state = || manager.breakers()[0].circuit.state;
     for _ in 0..3 {
-        breaker.force_open();
-        breaker.reset();
+        manager.execute(bash("fail")).await;
     }
-    let given_up = timeout(Duration::from_millis(200), run(&manager)).await;
-    assert!(given_up.is_err());
-    assert!(run(&manager).await.results[0].success());
+    assert_eq!(state(), State::Open);
+    sleep(Duration::from_secs(60)).await;
+    for _ in 0..3 {
+        let given_up = timeout(Duration::from_millis(200), run(&manager)).await;
+        assert!(given_up.is_err());
+        assert_eq!(state(), State::HalfOpen, "and the next one may try");
+    }
+    for _ in 0..5 {
+        assert!(run(&manager).await.results[0].success());
+    }
+    assert_eq!(state(), State::Closed);
 }
 
 /// Drops an event after each of its polls in turn, and looks whether everything that it held came back.
@@ -580,4 +594,78 @@ fn ten_thousand_hooks_that_wait_for_each_other_in_a_row_are_taken_in() {
         .unwrap();
     assert_eq!(built.join().unwrap(), 10_000);
     assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn answers_to_huge_inputs_are_not_kept_and_so_fill_no_memory() {
+    let runs = Arc::new(AtomicUsize::new(0));
+    let manager = manager([crate::support::echo(&runs).cached(CacheRule::default())]);
+    for (size, expected) in [(100_000, 1), (200_000, 3)] {
+        // The answer says the command again.
+        for _ in 0..2 {
+            let report = manager.execute(bash(&"x".repeat(size))).await;
+            assert!(report.results[0].success());
+        }
+        assert_eq!(runs.load(SeqCst), expected, "{size}");
+    }
+}
+
+/// With real threads and real programs, in real time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_storm_of_events_half_of_which_are_given_up_leaves_everything_as_it_was() {
+    let quick = |name: &str| {
+        Hook::function(name, EVENT, |_| async {
+            for _ in 0..5 {
+                tokio::task::yield_now().await;
+            }
+            Ok::<_, io::Error>(HookOutput::none())
+        })
+    };
+    let manager = [
+        quick("guard").guard(),
+        quick("cached").cached(CacheRule::default().ttl(Duration::from_millis(1))),
+        quick("alone").parallel(false),
+        quick("writes").writes("index").max_concurrent(1),
+        quick("reads").reads("index").depends_on("guard"),
+        Hook::shell("program", EVENT, "true").idempotent(),
+    ]
+    .into_iter()
+    .fold(HookManager::builder(), HookManagerBuilder::hook)
+    .build()
+    .unwrap();
+    let events: Vec<_> = (0..200u64)
+        .map(|n| {
+            let manager = manager.clone();
+            tokio::spawn(async move {
+                let event = manager.execute(bash(&(n % 7).to_string()));
+                let patience = if n % 2 == 0 { 60_000 } else { n * 37 % 400 };
+                timeout(Duration::from_millis(patience), event).await.is_ok()
+            })
+        })
+        .collect();
+    for (n, event) in events.into_iter().enumerate() {
+        assert!(event.await.unwrap() || n % 2 == 1);
+    }
+    let report = timeout(Duration::from_secs(30), run(&manager))
+        .await
+        .expect("all places are free");
+    assert!(
+        report.results.iter().all(hook_manager::HookResult::success),
+        "{report:?}"
+    );
+    let metrics = manager.metrics();
+    for hook in &metrics.hooks {
+        let calls = hook.calls.as_ref().unwrap();
+        assert_eq!(calls.in_flight, 0, "{}", hook.hook);
+        let latency = hook.latency.as_ref().unwrap();
+        assert!(latency.count() <= hook.total.runs, "{}: {latency:?}", hook.hook);
+    }
+    assert!(
+        manager
+            .breakers()
+            .iter()
+            .all(|one| one.circuit.state == State::Closed)
+    );
+    let report = manager.shutdown_within(Duration::ZERO).await;
+    assert_eq!((report.drained, report.called_off), (0, 0));
 }
