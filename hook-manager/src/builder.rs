@@ -283,7 +283,7 @@ impl HookManagerBuilder {
     ///
     /// If a figure is out of its range, or a hook given to the builder cannot be used. The error names
     /// the field or the hook, what was found, and what was expected. If the hooks are not trusted and have to be.
-    pub fn build(self) -> Result<HookManager, BuildError> {
+    pub fn build(mut self) -> Result<HookManager, BuildError> {
         self.config.check()?;
         let mut declared = Vec::new();
         for hook in self.hooks {
@@ -307,7 +307,8 @@ impl HookManagerBuilder {
             let record = self.trust.or_else(Trust::of_user);
             // Without a home nothing was ever recorded.
             let record = record.unwrap_or_else(|| Trust::at("/nonexistent/trusted.json"));
-            record.check(&self.sources).map_err(BuildError::Untrusted)?;
+            let content = record.content(&self.sources).map_err(BuildError::Untrusted)?;
+            self.config.trusted = Some(content.files().into());
         }
         HookManager::new(Arc::new(self.config), declared, loaded)
     }

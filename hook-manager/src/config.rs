@@ -1,4 +1,4 @@
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use crate::{ownership::FileCheck, source::Problem};
 
@@ -70,6 +70,8 @@ pub struct Config {
     pub file_check: FileCheck,
     /// Whether only hooks are run that their user has [recorded](crate::trust) as trusted. Off by default.
     pub require_trust: bool,
+    /// Where it is on, the files that were looked at.
+    pub(crate) trusted: Option<Arc<[PathBuf]>>,
 }
 
 impl Default for Config {
@@ -99,6 +101,7 @@ impl Default for Config {
             performance_log: false,
             file_check: FileCheck::default(),
             require_trust: false,
+            trusted: None,
         }
     }
 }

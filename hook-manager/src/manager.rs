@@ -291,6 +291,7 @@ fn recipe(spec: &HookSpec, handler: &Handler, config: &Config) -> Recipe {
         project: config.project.clone(),
         env_allow: spec.env_allow.clone(),
         file_check: config.file_check,
+        trusted: config.trusted.clone(),
     }
 }
 

@@ -17,7 +17,8 @@ pub enum FileCheck {
     /// Nothing.
     Off,
     /// That not everybody can change the file, or put another one into its folder; and that it belongs to the user, to root
-    /// or to whoever owns the project. Where the file system has no permissions of its own, as on Windows drives, only
+    /// or to whoever owns the project. What lies where others cannot enter is out of their reach, whatever its own
+    /// permissions are. Where the file system has no permissions of its own, as on Windows drives, only
     /// the owner is looked at. The default.
     #[default]
     Others,
@@ -62,7 +63,7 @@ impl FileCheck {
 
     /// The same as [`check`](Self::check) for a file of which no figure says that it does not matter.
     pub(crate) fn check_ours(self, file: &Path) -> Result<(), String> {
-        self.look(file, None, Place::Anywhere)
+        self.look(file, None, Place::OutOfProjects)
     }
 
     fn look(self, file: &Path, project: Option<&Path>, place: Place) -> Result<(), String> {
@@ -89,7 +90,7 @@ impl FileCheck {
                 "a file of yours".into(),
             );
         }
-        if let Some(who) = self.writers(&meta, file) {
+        if let Some(who) = self.writers(&meta, file, place) {
             let mend = format!("`chmod go-w {}`", file.display());
             return refuse(here, format!("{who} may change it"), mend);
         }
@@ -110,7 +111,10 @@ impl FileCheck {
                 );
             }
             // With the sticky bit, only owners replace what is in it.
-            if let Some(who) = self.writers(&meta, &folder).filter(|_| meta.mode() & 0o1000 == 0) {
+            if let Some(who) = self
+                .writers(&meta, &folder, place)
+                .filter(|_| meta.mode() & 0o1000 == 0)
+            {
                 let mend = format!("`chmod go-w {}`", folder.display());
                 return refuse(
                     &folder,
@@ -123,13 +127,14 @@ impl FileCheck {
     }
 
     /// Who else may write.
-    fn writers(self, meta: &Metadata, path: &Path) -> Option<&'static str> {
+    fn writers(self, meta: &Metadata, path: &Path, place: Place) -> Option<&'static str> {
         let who = match meta.mode() {
             mode if mode & 0o002 != 0 => "everybody",
             mode if mode & 0o020 != 0 && self == Self::Strict => "its group",
             _ => return None,
         };
-        (self == Self::Strict || has_permissions(path)).then_some(who)
+        let is_said = self == Self::Strict || place == Place::OutOfProjects;
+        (is_said || (has_permissions(path) && is_in_reach(path))).then_some(who)
     }
 
     fn folders(self, file: &Path) -> Vec<PathBuf> {
@@ -157,6 +162,8 @@ fn or_off(looked: Result<(), String>) -> Result<(), String> {
 enum Place {
     Anywhere,
     Project,
+    /// Nobody has made it but us, with permissions of its own.
+    OutOfProjects,
 }
 
 /// Whose files are trusted.
@@ -184,6 +191,13 @@ impl<'a> Owners<'a> {
         let matters = self.within.is_none_or(|project| path.starts_with(project));
         (!is_known && matters).then_some(uid)
     }
+}
+
+/// Whether others can come as far as to a file: through all folders above it.
+fn is_in_reach(path: &Path) -> bool {
+    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let may_be_entered = |folder: &Path| fs::metadata(folder).is_ok_and(|meta| meta.mode() & 0o001 != 0);
+    path.ancestors().skip(1).all(may_be_entered)
 }
 
 /// Whether the bits of a file's mode say who may change it: they are made up on what was made for other systems.

@@ -142,6 +142,11 @@ impl Trust {
     ///
     /// If they may not; also where it cannot be told.
     pub fn check(&self, sources: &Sources) -> Result<(), Untrusted> {
+        self.content(sources).map(|_| ())
+    }
+
+    /// What was checked.
+    pub(crate) fn content(&self, sources: &Sources) -> Result<Content, Untrusted> {
         let command = command(sources);
         let no = |why: String| {
             Err(Untrusted::new(format!(
@@ -157,9 +162,9 @@ impl Trust {
             Err(err) => return no(format!("whether the hooks are trusted cannot be told: {err}")),
         };
         match record.projects.get(&content.of) {
-            Some(entry) if entry.digest == content.digest => Ok(()),
+            Some(entry) if entry.digest == content.digest => Ok(content),
             Some(_) => no("the hooks, or what they run, have changed since they were trusted".into()),
-            None if content.is_empty => Ok(()),
+            None if content.is_empty => Ok(content),
             None => no("the hooks are not trusted".into()),
         }
     }
@@ -333,6 +338,7 @@ fn own_files(hook: &HookSpec, project: Option<&Path>) -> Vec<PathBuf> {
         project: Some(project.into()),
         env_allow: None,
         file_check: FileCheck::Off,
+        trusted: None,
     };
     let home = recipe.home();
     let Some(line) = recipe.line(&home) else {

@@ -245,6 +245,9 @@ fn every_mistake_is_found_with_what_was_expected() {
         script(&project, "crlf.sh", "#!/bin/sh\r\nexit 0\r\n");
         script(&project, "open.sh", "#!/bin/sh\n");
         script(&project, "shared/x.sh", "#!/bin/sh\n");
+        for file in ["", ".claude", ".claude/settings.json"] {
+            fs::set_permissions(project.path().join(file), fs::Permissions::from_mode(0o755)).unwrap();
+        }
         for name in ["open.sh", "shared"] {
             fs::set_permissions(project.path().join(name), fs::Permissions::from_mode(0o777)).unwrap();
         }
@@ -426,12 +429,17 @@ fn what_is_not_used_because_others_may_change_it_is_an_error_unless_nobody_asks(
         let permissions = fs::Permissions::from_mode(mode);
         fs::set_permissions(project.path().join(file), permissions).unwrap();
     };
+    for folder in ["", ".claude"] {
+        mode(folder, 0o755);
+    }
+    mode(".claude/settings.json", 0o644);
     assert_eq!(check(&project, &["--strict"]).code, 0);
     mode("open.sh", 0o757);
     let (found, code) = findings(&project);
     assert_eq!((found.len(), code), (1, 1), "{found:#?}");
     assert_eq!(text(&found[0], "severity"), "error");
     project.file(".claude/hook-manager.toml", "file_check = \"off\"\n");
+    mode(".claude/hook-manager.toml", 0o644);
     let (found, code) = findings(&project);
     assert_eq!((found.len(), code), (1, 0), "{found:#?}");
     assert_eq!(text(&found[0], "severity"), "warning");

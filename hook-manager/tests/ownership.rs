@@ -22,6 +22,16 @@ fn guarded() -> Project {
     let project = Project::with_hook("PreToolUse", hook);
     let script = project.file("guards/guard.sh", "#!/bin/sh\necho no >&2\nexit 2\n");
     mode(&script, 0o755);
+    mode(&project.path().join("guards"), 0o755);
+    closed(project)
+}
+
+/// Others come as far as that, and no further, whatever the umask is.
+fn closed(project: Project) -> Project {
+    mode(&project.path().join(".claude/settings.json"), 0o644);
+    for folder in ["", ".claude"] {
+        mode(&project.path().join(folder), 0o755);
+    }
     project
 }
 
@@ -31,7 +41,8 @@ fn mode(path: &Path, mode: u32) {
 
 fn run(project: &Project, check: Option<&str>) -> Ran {
     let check = check.map(|check| format!("file_check = \"{check}\"\n"));
-    project.file(".claude/hook-manager.toml", &check.unwrap_or_default());
+    let figures = project.file(".claude/hook-manager.toml", &check.unwrap_or_default());
+    mode(&figures, 0o644);
     project.run("PreToolUse", "{}", &["--output", "host"])
 }
 
@@ -101,6 +112,19 @@ fn groups_and_every_folder_above_count_where_it_is_strict() {
 }
 
 #[test]
+fn what_others_cannot_reach_they_cannot_change() {
+    let project = guarded();
+    for file in ["guards/guard.sh", "guards", ".claude/settings.json", ".claude"] {
+        mode(&project.path().join(file), 0o777);
+    }
+    run(&project, Some("others"));
+    refused(&run(&project, None), "everybody may");
+    mode(project.path(), 0o700);
+    assert_eq!(run(&project, None).code, 2);
+    refused(&run(&project, Some("strict")), "everybody may");
+}
+
+#[test]
 fn a_link_is_as_good_as_where_it_leads() {
     let project = guarded();
     let script = project.path().join("guards/guard.sh");
@@ -133,7 +157,9 @@ fn files_of_strangers_are_not_run_but_those_of_the_projects_owner_are() {
     fs::copy(project.path().join("guards/guard.sh"), &program).unwrap();
     chown(&program, Some(STRANGER), None).unwrap();
     let hook = json!({ "type": "command", "command": program, "hookManager": { "name": "guard" } });
-    let other = Project::with_hook("PreToolUse", hook);
+    mode(&program, 0o755);
+    mode(installed.path(), 0o755);
+    let other = closed(Project::with_hook("PreToolUse", hook));
     assert_eq!(run(&other, None).code, 2);
     refused(&run(&other, Some("strict")), "it belongs to user 12345");
     give("guards", STRANGER).unwrap();

@@ -178,6 +178,7 @@ pub const TARGETS: &[Target] = &[
     at_most("monitor.publish", 1.0, Milliseconds, "one scrape", "publishing 1,000 series"),
     at_most("monitor.health", 1.0, Milliseconds, "loopback", "`/health`, p99 of 1,000 concurrent requests"),
     at_most("stack.five", 0.5, Ratio, TR, "all five layers, nothing cached, beside breaker and retry of the peer"),
+    at_most("stack.five.coarse", 0.5, Ratio, TR, "the same, coarse clock"),
     at_most("manager.warm", 1.0 / 50.0, Ratio, "the original, 277 us", "an event with four cached hooks"),
     at_most("manager.cold", 1.1, Ratio, "tokio::process", "a cold command hook, beside the program spawned by hand"),
     at_most("manager.worker", 0.5, Ratio, "spawned per call", "a worker hook, beside the same script spawned for each call"),

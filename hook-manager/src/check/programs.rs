@@ -48,6 +48,7 @@ pub(super) fn check(
         env_allow: None,
         // Told by itself.
         file_check: FileCheck::Off,
+        trusted: None,
     };
     let cwd = recipe.home();
     if let Handler::Shell { shell, .. } = handler {

@@ -1,6 +1,7 @@
 use std::{
     env,
     ffi::OsString,
+    fs,
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
     sync::Arc,
@@ -30,6 +31,8 @@ pub(crate) struct Recipe {
     /// The variables that it sees; all of them, where nothing is said.
     pub(crate) env_allow: Option<Arc<[String]>>,
     pub(crate) file_check: FileCheck,
+    /// Where hooks have to be trusted, the files that were looked at.
+    pub(crate) trusted: Option<Arc<[PathBuf]>>,
 }
 
 impl Recipe {
@@ -63,14 +66,34 @@ impl Recipe {
     pub(crate) fn check(&self, line: Option<&Line>, cwd: &Path) -> Result<(), HookError> {
         let checked = line.map_or(Ok(()), |line| {
             preflight::check(line, cwd)?;
-            if self.file_check == FileCheck::Off {
+            if self.file_check == FileCheck::Off && self.trusted.is_none() {
                 return Ok(());
             }
             let (_, files) = preflight::runs(line, cwd);
-            let check = |file: &PathBuf| self.file_check.check_program(file, self.project.as_deref());
-            files.iter().try_for_each(check)
+            files.iter().try_for_each(|file| {
+                self.file_check.check_program(file, self.project.as_deref())?;
+                self.was_looked_at(file)
+            })
         });
         checked.map_err(|why| HookError::CouldNotStart(why.into()))
+    }
+
+    /// A relative name is another file's in another folder of the project.
+    fn was_looked_at(&self, file: &Path) -> Result<(), String> {
+        let (Some(trusted), Some(project)) = (&self.trusted, &self.project) else {
+            return Ok(());
+        };
+        let (Ok(real), Ok(project)) = (fs::canonicalize(file), fs::canonicalize(project)) else {
+            return Ok(());
+        };
+        match real.starts_with(&project) && !trusted.contains(&real) {
+            true => Err(format!(
+                "{}: it is not what was looked at when the hooks were trusted; expected the same file from every \
+                 folder, by its path from $CLAUDE_PROJECT_DIR on",
+                file.display()
+            )),
+            false => Ok(()),
+        }
     }
 
     /// What of the asker's environment the program sees, or of ours; `None` for all of ours.

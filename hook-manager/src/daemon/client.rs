@@ -1,26 +1,28 @@
 //! The client's side: blocking, without a runtime, and with a deadline on everything, for somebody waits.
 
 use std::{
-    env, fs,
-    io::{self, Read, Write},
-    os::unix::{fs::OpenOptionsExt, net::UnixStream, process::CommandExt},
-    process::{Command, Stdio},
-    thread,
+    env, fs, io, thread,
     time::{Duration, Instant},
 };
 
 use hook_manager::process;
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketType};
 use serde_json::Value;
 
+use self::{
+    start::{start, started},
+    talk::{Foreign, Talk, is_hung_up},
+};
 use super::{
     place::Place,
-    wire::{self, Answer, Greeting, Look, Order, RunOrder},
+    wire::{self, Answer, Look, Order, RunOrder},
 };
 use crate::cli::{
     Daemon, RunArgs, SourceArgs, complain,
     run::conduct::{Asked, Reply},
 };
+
+mod start;
+mod talk;
 
 /// A daemon that is well greets in microseconds; one that has been stopped, or hangs, is not waited for.
 const GREETING: Duration = Duration::from_millis(50);
@@ -30,10 +32,6 @@ const ACCEPTING: Duration = Duration::from_millis(500);
 const STARTING: Duration = Duration::from_secs(5);
 /// How long a reply may take beyond the event's deadline.
 const SLACK: Duration = Duration::from_secs(2);
-/// The log of daemons that were started on demand is begun anew when it is larger than that.
-const LOG_LIMIT: u64 = 1 << 20;
-/// More than any reply.
-const REPLY_LIMIT: usize = 256 << 20;
 
 /// How an event went.
 pub(crate) enum Way {
@@ -129,11 +127,6 @@ impl From<io::Error> for NotRun {
             is_ending: is_hung_up(&err),
         }
     }
-}
-
-fn is_hung_up(err: &io::Error) -> bool {
-    use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
-    matches!(err.kind(), BrokenPipe | ConnectionReset | UnexpectedEof)
 }
 
 /// An error means that no hook has been started.
@@ -242,224 +235,4 @@ pub(crate) struct NoLook {
     /// Whether there is a daemon: then nobody else may lay a hand on what it keeps.
     pub(crate) is_there: bool,
     pub(crate) why: String,
-}
-
-/// Starts a daemon that outlives us. Whoever starts it knows nothing of how it fares; its log does.
-fn start(args: &RunArgs, place: &Place) -> io::Result<()> {
-    let sources = &args.sources;
-    place.create()?;
-    // Another daemon may write to it at this moment, of which this one will be told that it serves already.
-    let log = fs::OpenOptions::new()
-        .create(true)
-        .append(true)
-        .mode(0o600)
-        .open(place.log())?;
-    if log.metadata()?.len() > LOG_LIMIT {
-        log.set_len(0)?;
-    }
-    // Through a shell that is gone at once, so that the daemon is no child of ours: what is, is taken for left behind by
-    // a hook when we end.
-    let mut command = Command::new("/bin/sh");
-    command
-        .args(["-c", "\"$@\" &", "sh"])
-        .arg(env::current_exe()?)
-        .arg("serve")
-        .arg("--project")
-        .arg(std::path::absolute(&sources.project)?);
-    for file in &sources.settings {
-        command.arg("--settings").arg(std::path::absolute(file)?);
-    }
-    if let Some(dir) = &sources.hooks_dir {
-        command.arg("--hooks-dir").arg(std::path::absolute(dir)?);
-    }
-    if args.require_trust {
-        command.arg("--require-trust");
-    }
-    command
-        .current_dir("/")
-        // Where a hook starts it, it is none of that hook's.
-        .env_remove("HOOK_RUN_BY")
-        .process_group(0)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(log);
-    match command.status()?.success() {
-        true => Ok(()),
-        false => Err(io::Error::other("the shell could not start it")),
-    }
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "there is no runtime here, and nothing to be told by"
-)]
-fn started(args: &RunArgs, place: &Place) -> Result<Talk, String> {
-    let until = Instant::now() + STARTING;
-    for turn in 0_u32.. {
-        // Again and again: one that is about to end may still hold the place, and a second one gives way.
-        if turn % 50 == 0 {
-            start(args, place).map_err(|err| err.to_string())?;
-        }
-        match Talk::open(place, STARTING, Foreign::IsAskedToGo) {
-            Ok(talk) => return Ok(talk),
-            Err(trouble) if Instant::now() >= until => return Err(trouble.to_string()),
-            Err(_) => thread::sleep(Duration::from_millis(10)),
-        }
-    }
-    Err("no daemon has come up".into())
-}
-
-/// What becomes of a daemon of another version.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Foreign {
-    /// It finishes what it has, and makes room for one of our kind.
-    IsAskedToGo,
-    IsLeft,
-}
-
-/// Why nobody can be talked to.
-enum Trouble {
-    Nobody(io::Error),
-    Silent(io::Error),
-    Foreign(Greeting),
-}
-
-impl Trouble {
-    /// Whether a daemon could be started.
-    fn nobody_is_there(&self) -> bool {
-        matches!(self, Self::Nobody(_))
-    }
-
-    /// Whether waiting helps: one that hangs may hang for ever.
-    fn passes(&self) -> bool {
-        match self {
-            Self::Nobody(_) | Self::Foreign(_) => true,
-            Self::Silent(err) => is_hung_up(err),
-        }
-    }
-}
-
-impl std::fmt::Display for Trouble {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Nobody(err) => write!(f, "no daemon runs ({err})"),
-            Self::Silent(err) => write!(f, "the daemon does not answer ({err})"),
-            Self::Foreign(greeting) => write!(
-                f,
-                "the daemon is version {} and speaks protocol {}; expected {} and {}",
-                greeting.hook_manager,
-                greeting.protocol,
-                env!("CARGO_PKG_VERSION"),
-                wire::PROTOCOL
-            ),
-        }
-    }
-}
-
-/// A conversation.
-struct Talk {
-    stream: UnixStream,
-    /// The other side's process.
-    daemon: u32,
-    /// What was read beyond the last line.
-    heard: Vec<u8>,
-}
-
-impl Talk {
-    fn open(place: &Place, patience: Duration, foreign: Foreign) -> Result<Self, Trouble> {
-        place.check().map_err(Trouble::Nobody)?;
-        let stream = connect(place).map_err(|err| match err.kind() {
-            // Its queue is full: it is there, and hangs.
-            io::ErrorKind::WouldBlock => Trouble::Silent(err),
-            _ => Trouble::Nobody(err),
-        })?;
-        check_peer(&stream).map_err(Trouble::Silent)?;
-        let mut talk = Self {
-            stream,
-            daemon: 0,
-            heard: Vec::new(),
-        };
-        let greeting = talk
-            .hear(Instant::now() + patience, 4096)
-            .map_err(Trouble::Silent)?;
-        let greeting: Greeting =
-            serde_json::from_slice(&greeting).map_err(|err| Trouble::Silent(err.into()))?;
-        talk.daemon = greeting.pid;
-        if greeting.is_understood() {
-            return Ok(talk);
-        }
-        if foreign == Foreign::IsAskedToGo {
-            let _ = talk.say(&[&wire::line(&Order::Quit)]);
-        }
-        Err(Trouble::Foreign(greeting))
-    }
-
-    fn say(&mut self, parts: &[&[u8]]) -> io::Result<()> {
-        self.stream.set_write_timeout(Some(Duration::from_secs(2)))?;
-        // In one go: each would wake the daemon once.
-        self.stream.write_all(&parts.concat())
-    }
-
-    fn answer(&mut self, until: Instant) -> io::Result<Answer> {
-        let line = self.hear(until, REPLY_LIMIT)?;
-        Ok(serde_json::from_slice(&line)?)
-    }
-
-    /// The next line.
-    fn hear(&mut self, until: Instant, limit: usize) -> io::Result<Vec<u8>> {
-        let mut looked = 0;
-        let mut chunk = [0; 16 << 10];
-        loop {
-            if let Some(at) = self.heard[looked..].iter().position(|byte| *byte == b'\n') {
-                let rest = self.heard.split_off(looked + at + 1);
-                return Ok(std::mem::replace(&mut self.heard, rest));
-            }
-            looked = self.heard.len();
-            if looked > limit {
-                return Err(io::Error::other(format!("a line of more than {limit} bytes")));
-            }
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Err(io::ErrorKind::TimedOut.into());
-            }
-            self.stream.set_read_timeout(Some(left))?;
-            match self.stream.read(&mut chunk) {
-                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Ok(read) => self.heard.extend_from_slice(&chunk[..read]),
-                Err(err) if err.kind() == io::ErrorKind::Interrupted => {}
-                Err(err) if err.kind() == io::ErrorKind::WouldBlock => {
-                    return Err(io::ErrorKind::TimedOut.into());
-                }
-                Err(err) => return Err(err),
-            }
-        }
-    }
-}
-
-/// The folder is ours, and so is whoever listens in it: but for a folder above that others can write to.
-fn check_peer(stream: &UnixStream) -> io::Result<()> {
-    #[cfg(target_os = "linux")]
-    {
-        let peer = rustix::net::sockopt::socket_peercred(stream)?;
-        let us = rustix::process::geteuid();
-        if peer.uid != us {
-            let (peer, us) = (peer.uid.as_raw(), us.as_raw());
-            return Err(io::Error::other(format!(
-                "it is user {peer}'s; expected user {us}'s"
-            )));
-        }
-    }
-    let _ = stream;
-    Ok(())
-}
-
-/// Connects, or fails at once: to a daemon that has been stopped, with a full queue, one would wait for ever.
-fn connect(place: &Place) -> io::Result<UnixStream> {
-    let socket = rustix::net::socket(AddressFamily::UNIX, SocketType::STREAM, None)?;
-    rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC)?;
-    rustix::io::ioctl_fionbio(&socket, true)?;
-    rustix::net::connect(&socket, &SocketAddrUnix::new(place.socket())?)?;
-    let stream = UnixStream::from(socket);
-    stream.set_nonblocking(false)?;
-    Ok(stream)
 }

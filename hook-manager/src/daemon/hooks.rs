@@ -54,9 +54,6 @@ struct Stamp(PathBuf, Option<([u64; 4], [i64; 4])>);
 
 impl Hooks {
     pub(super) fn load(sources: SourceArgs, require_trust: bool) -> Result<Self, String> {
-        // The figures may say so, too; unless they cannot be read, which building tells.
-        let by_figures = with_sources(&sources).is_ok_and(|builder| builder.config().require_trust);
-        let require_trust = require_trust || by_figures;
         let also = also(&sources, require_trust);
         let stamps = stamps(&sources, &also);
         let manager = build(&sources, require_trust).map_err(NotBuilt::why)?;
@@ -209,7 +206,9 @@ fn unreadable(before: &HookManager, after: &HookManager) -> Option<String> {
 
 /// Where hooks have to be trusted: the record, and what they run, for to change that is to change them.
 fn also(sources: &SourceArgs, require_trust: bool) -> Vec<PathBuf> {
-    if !require_trust {
+    // The figures may say so, too; unless they cannot be read, which building tells.
+    let by_figures = || with_sources(sources).is_ok_and(|builder| builder.config().require_trust);
+    if !require_trust && !by_figures() {
         return Vec::new();
     }
     let content = Content::of(&sources.named());

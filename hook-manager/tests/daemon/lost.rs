@@ -16,7 +16,7 @@ use crate::{
     daemon_support::{
         Daemon, client, daemons_of, end_daemons_of, lines, no_process_is_left, wait_for, wait_until,
     },
-    support::Project,
+    support::{BINARY, Project},
 };
 
 fn counting(policy: &str) -> Project {
@@ -322,5 +322,42 @@ fn twenty_clients_at_once_start_one_daemon_and_each_runs_its_hook_once() {
     let sockets = sockets.filter(|entry| entry.path().extension().is_some_and(|ext| ext == "sock"));
     assert_eq!(sockets.count(), 1);
     wait_until("those that gave way are gone", || daemons_of(&project).len() == 1);
+    end_daemons_of(&project);
+}
+
+#[test]
+fn a_daemon_that_is_started_on_demand_holds_nothing_of_the_askers_open() {
+    let project = Project::with_hook("Stop", json!({ "type": "command", "command": "true" }));
+    let event = project.file("event.json", "{}");
+    let held = project.path().join("held");
+    let mut shell = std::process::Command::new("sh");
+    shell
+        .args([
+            "-c",
+            "exec 7>\"$HELD\"; exec \"$@\"",
+            "sh",
+            BINARY,
+            "run",
+            "Stop",
+            "--daemon",
+            "always",
+        ])
+        .arg("--project")
+        .arg(project.path())
+        .arg("--event")
+        .arg(event)
+        .env("HELD", &held);
+    assert_eq!(
+        project.at_home(&mut shell).output().unwrap().status.code(),
+        Some(0)
+    );
+    let daemons = daemons_of(&project);
+    assert_eq!(daemons.len(), 1);
+    let open = fs::read_dir(format!("/proc/{}/fd", daemons[0].as_raw_pid())).unwrap();
+    let open: Vec<_> = open
+        .flatten()
+        .filter_map(|entry| fs::read_link(entry.path()).ok())
+        .collect();
+    assert!(!open.is_empty() && !open.contains(&held), "{open:?}");
     end_daemons_of(&project);
 }

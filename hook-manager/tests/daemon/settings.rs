@@ -118,7 +118,13 @@ fn settings_that_everybody_may_change_leave_the_hooks_of_before() {
 
     let project = Project::empty();
     let path = project.file(".claude/settings.json", &says("guarded"));
-    let mode = |mode| std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+    let set = |path: &std::path::Path, mode| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let mode = |mode| set(&path, mode);
+    set(project.path(), 0o755);
+    set(&project.path().join(".claude"), 0o755);
+    mode(0o644);
     let _daemon = Daemon::start(&project, &[]);
     let run = || project.run("Stop", "{}", &["--daemon", "always", "--output", "host"]);
     assert!(run().stdout.contains("guarded"));

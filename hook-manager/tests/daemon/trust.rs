@@ -253,3 +253,31 @@ fn a_library_builds_no_manager_for_hooks_that_are_not_trusted() {
     assert!(record.revoke(&sources).unwrap() && !record.revoke(&sources).unwrap());
     build().unwrap_err();
 }
+
+#[test]
+fn a_relative_name_is_the_file_that_was_looked_at_and_no_other() {
+    let project = project();
+    project.file("elsewhere/guards/guard.sh", "echo evil >> ../evil\n");
+    trust(&project, &[]);
+    let input = |folder: &str| json!({ "cwd": project.path().join(folder) }).to_string();
+    let run = |folder: &str| {
+        project.run(
+            "PreToolUse",
+            &input(folder),
+            &["--output", "host", "--require-trust"],
+        )
+    };
+    assert_eq!(run("").code, 0);
+    assert_eq!(runs(&project), (1, 0));
+    let ran = run("elsewhere");
+    assert!(
+        ran.stdout.contains("\"ask\"") && ran.stdout.contains("it is not what was looked at"),
+        "{ran:?}"
+    );
+    assert!(!project.path().join("evil").exists());
+    project.run("PreToolUse", &input("elsewhere"), &["--output", "host"]);
+    assert!(
+        project.path().join("evil").exists(),
+        "as with hosts, where nobody asks"
+    );
+}

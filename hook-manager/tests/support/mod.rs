@@ -5,6 +5,7 @@
 use std::{
     fs,
     io::Write,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -29,6 +30,8 @@ impl Project {
         Self {
             dir: tempfile::Builder::new()
                 .prefix("hook-project-")
+                // Nobody else's, whatever the umask is.
+                .permissions(fs::Permissions::from_mode(0o700))
                 .tempdir()
                 .expect("a folder"),
         }
