@@ -247,6 +247,10 @@ fn main() {
     }
     criterion.final_summary();
     suite.ratio("stack.five", calls(five()), calls(two_of_the_peer()));
-    suite.ratio("stack.five.coarse", calls(five_coarse()), calls(two_of_the_peer()));
+    suite.ratio(
+        "stack.five.coarse",
+        calls(five_coarse()),
+        calls(two_of_the_peer()),
+    );
     suite.finish();
 }
