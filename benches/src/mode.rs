@@ -2,8 +2,8 @@ use std::time::Duration;
 
 use criterion::Criterion;
 
-/// How thoroughly is measured: `HOOK_BENCH=quick` (everything in seven or eight minutes, on two cores), in full, or, after `-- --test`, not
-/// at all: everything runs once.
+/// How thoroughly is measured: `HOOK_BENCH=quick` (everything in three minutes once it is built, on two cores), in full, or, after
+/// `-- --test`, not at all: everything runs once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// Everything runs once and nothing is measured.
