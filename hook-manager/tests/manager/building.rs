@@ -9,7 +9,8 @@ use crate::support::{EVENT, error, hangs, manager, run, says};
 #[tokio::test(start_paused = true)]
 async fn after_shutdown_hooks_end_as_cancelled() {
     let manager = manager([says("fine", HookOutput::none())]);
-    assert_eq!(manager.shutdown().await, 0);
+    // How many processes are left is of the whole program, other tests included.
+    manager.shutdown().await;
     assert_eq!(error(&run(&manager).await.results[0]), &HookError::Cancelled);
 }
 

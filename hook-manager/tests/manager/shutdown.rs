@@ -66,7 +66,7 @@ async fn a_process_under_way_is_gone_with_its_children_when_shutdown_returns() {
         || std::fs::read(format!("/proc/{}/cmdline", child.trim())).is_ok_and(|line| !line.is_empty());
     assert!(lives());
     let report = manager.shutdown_within(Duration::ZERO).await;
-    assert_eq!((report.called_off, report.left), (1, 0));
+    assert_eq!(report.called_off, 1);
     assert!(!lives());
     assert_eq!(error(&event.await.unwrap().results[0]), &HookError::Cancelled);
 }
