@@ -76,6 +76,7 @@ impl<K, C, E> Aftermath<K, C, E> {
     }
 
     /// Wakes all, also those behind a waker that panics; passes the first panic on after that.
+    #[cold]
     fn wake_all(&mut self, first: Waker) {
         let others = self.more.as_mut().map(|more| mem::take(&mut more.wakers));
         let others = others.into_iter().flatten();
@@ -97,7 +98,22 @@ impl<K, C, E> Drop for Aftermath<K, C, E> {
     #[inline]
     fn drop(&mut self) {
         if let Some(first) = self.waker.take() {
-            self.wake_all(first);
+            if self.more.is_some() {
+                self.wake_all(first);
+            } else {
+                wake(first);
+            }
         }
+    }
+}
+
+/// Wakes one, whose panic is passed on unless there is one already: a second would end the process.
+#[inline]
+pub(crate) fn wake(waker: Waker) {
+    if thread::panicking() {
+        // Nobody looks at a waker again after it was called.
+        drop(catch_unwind(AssertUnwindSafe(|| waker.wake())));
+    } else {
+        waker.wake();
     }
 }

@@ -167,6 +167,7 @@ impl<K, C, E> Dial<K, C, E> {
                 shared.connects.record(now.saturating_duration_since(start));
                 let entry = Box::new(Entry {
                     inner,
+                    home: None,
                     shelf: id,
                     generation,
                     born: now,

@@ -1,12 +1,16 @@
-use std::{panic::Location, time::Instant};
+use std::{panic::Location, sync::Arc, time::Instant};
 
 use hook_monitor::Clock;
+
+use crate::shared::Home;
 
 /// An open connection, and what is known about it. In a box of its own from birth on, so that handing it
 /// about moves a pointer, however large a connection is.
 #[derive(Debug)]
 pub(crate) struct Entry<C> {
     pub(crate) inner: C,
+    /// Where it goes back to: there while it is lent. In here, so that what is lent is one pointer.
+    pub(crate) home: Option<Arc<dyn Home<C>>>,
     /// The number of the shelf it belongs on.
     pub(crate) shelf: usize,
     pub(crate) generation: u64,

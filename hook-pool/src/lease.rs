@@ -16,7 +16,7 @@ use crate::{
     aftermath::Aftermath,
     config::Check,
     entry::{Closing, Entry},
-    shared::{Home, Shared},
+    shared::Shared,
     shelves::Shelves,
 };
 
@@ -29,23 +29,20 @@ use crate::{
 /// `Pooled` does not keep the pool open: once the pool and all its clones are gone, the connection
 /// still works and is closed when it comes back.
 pub struct Pooled<C> {
-    /// There until it is detached or dropped.
+    /// There until it is detached or dropped, with its home in it.
     entry: Option<Box<Entry<C>>>,
-    home: Arc<dyn Home<C>>,
 }
 
 impl<C> Pooled<C> {
     #[inline]
-    pub(crate) fn new<K, E>(home: Arc<Shared<K, C, E>>, entry: Box<Entry<C>>) -> Self
+    pub(crate) fn new<K, E>(home: Arc<Shared<K, C, E>>, mut entry: Box<Entry<C>>) -> Self
     where
         K: Send + Sync + 'static,
         C: Send + 'static,
         E: Send + Sync + 'static,
     {
-        Self {
-            entry: Some(entry),
-            home,
-        }
+        entry.home = Some(home);
+        Self { entry: Some(entry) }
     }
 
     /// Sees to it that this connection is never handed out again.
@@ -73,7 +70,9 @@ impl<C> Pooled<C> {
     /// Takes the connection out of the pool for good. Its slot is free at once.
     pub fn detach(mut self) -> C {
         let entry = self.entry.take().expect("taken by detach and drop only");
-        self.home.forget(entry.shelf, entry.watched);
+        if let Some(home) = &entry.home {
+            home.forget(entry.shelf, entry.watched);
+        }
         entry.inner
     }
 
@@ -127,13 +126,16 @@ impl<C> DerefMut for Pooled<C> {
 impl<C> Drop for Pooled<C> {
     #[inline]
     fn drop(&mut self) {
-        let Some(entry) = self.entry.take() else {
+        let Some(mut entry) = self.entry.take() else {
             return;
         };
+        let Some(home) = entry.home.take() else {
+            unreachable!("what is lent has a home")
+        };
         if entry.broken {
-            self.home.close(entry, Closing::Broken);
+            home.close(entry, Closing::Broken);
         } else {
-            self.home.give_back(entry);
+            home.give_back(entry);
         }
     }
 }
@@ -177,7 +179,9 @@ impl<C> InDoubt<C> {
 
     /// Takes it out of both guards.
     pub(crate) fn into_entry(mut self) -> Box<Entry<C>> {
-        self.0.entry.take().expect("taken by detach and drop only")
+        let mut entry = self.0.entry.take().expect("taken by detach and drop only");
+        entry.home = None;
+        entry
     }
 
     /// The call has ended; the connection goes back if it is fit for that.

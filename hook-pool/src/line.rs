@@ -68,6 +68,25 @@ impl<T> Line<T> {
         Some(value)
     }
 
+    /// Empties the slot of one who does not stand in line, where it is.
+    #[inline]
+    pub(crate) fn vacate(&mut self, slot: usize) {
+        let node = &mut self.nodes[slot];
+        debug_assert!(!node.standing && node.value.is_some());
+        node.value = None;
+        node.next = self.vacant;
+        self.vacant = slot;
+        self.occupied -= 1;
+    }
+
+    /// The first in line steps out of it, and keeps its slot.
+    #[inline]
+    pub(crate) fn step_up(&mut self) -> Option<&mut T> {
+        let slot = self.first()?;
+        self.leave(slot);
+        self.get_mut(slot)
+    }
+
     /// Steps to the end of the line, unless already in it.
     #[inline]
     pub(crate) fn join(&mut self, slot: usize) {

@@ -9,7 +9,7 @@ use std::{
 use hook_monitor::{Clock, Histogram, Reason};
 
 use crate::{
-    aftermath::Aftermath,
+    aftermath::{Aftermath, wake},
     config::{Config, Limits},
     connector::Key,
     dial::Begin,
@@ -136,6 +136,12 @@ pub(crate) trait Home<C>: Send + Sync {
     fn forget(&self, shelf: usize, watched: Option<usize>);
 }
 
+impl<C> fmt::Debug for dyn Home<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Home")
+    }
+}
+
 impl<K, C, E> Home<C> for Shared<K, C, E>
 where
     K: Send + Sync,
@@ -146,14 +152,17 @@ where
     fn give_back(&self, entry: Box<Entry<C>>) {
         let (weight, taken_at) = (entry.weight, entry.taken_at);
         let now = (weight > 0).then(|| entry.clock.now());
-        if self.is_busy() {
-            self.hand_on(entry, now);
-        } else if let Err(entry) = { self.shelves.lock().rest(entry, now) } {
-            self.hand_on(entry, now);
-        }
         if let Some(now) = now {
             self.uses
                 .record_n(now.saturating_duration_since(taken_at), weight);
+        }
+        let back = if self.is_busy() {
+            self.hand_on(entry, now)
+        } else {
+            self.shelves.lock().rest(entry, now)
+        };
+        if let Err(entry) = back {
+            self.put_back(entry, now);
         }
     }
 
@@ -167,8 +176,21 @@ where
 }
 
 impl<K, C, E> Shared<K, C, E> {
+    /// To the first in line, if there is nothing else to it.
+    #[inline]
+    fn hand_on(&self, entry: Box<Entry<C>>, now: Option<Instant>) -> Result<(), Box<Entry<C>>> {
+        let (waker, last) = { self.shelves.lock().hand_on(entry, now) }?;
+        if last {
+            self.busy.store(false, Relaxed);
+        }
+        if let Some(waker) = waker {
+            wake(waker);
+        }
+        Ok(())
+    }
+
     #[inline(never)]
-    fn hand_on(&self, entry: Box<Entry<C>>, now: Option<Instant>) {
+    fn put_back(&self, entry: Box<Entry<C>>, now: Option<Instant>) {
         let id = entry.shelf;
         let (closing, busy) = self.with(|shelves, after| {
             let closing = shelves.give_back(entry, now, after);
@@ -262,6 +284,12 @@ where
     ) -> Asked<K, C, E> {
         let shared = self.shared();
         let mut waker = cx.map(|cx| cx.waker().clone());
+        if shared.is_busy() {
+            let place = { shared.shelves.lock().queue_up(key, now, &mut waker) };
+            if let Some((id, number)) = place {
+                return Asked::Place(Place::new(shared.clone(), id, number, now, cx.is_some()), None);
+            }
+        }
         let (known, after) = shared.step(|shelves, after| {
             if shelves.is_closed() {
                 return Some((0, Turn::Closed, None));

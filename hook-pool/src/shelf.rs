@@ -221,9 +221,10 @@ impl<C, E> Shelf<C, E> {
     /// A waiter that was served takes what it was given.
     #[inline]
     pub(crate) fn take_turn(&mut self, place: usize) -> Option<Grant<C, E>> {
-        self.line.get(place).filter(|waiter| waiter.grant.is_some())?;
+        let grant = self.line.get_mut(place)?.grant.take()?;
         // Its waker went when it was served.
-        self.leave(place, &mut None)
+        self.line.vacate(place);
+        Some(grant)
     }
 
     /// A waiter goes, with what it was given if it was served; its waker goes with it.
@@ -255,6 +256,16 @@ impl<C, E> Shelf<C, E> {
             self.line.join_front(*place);
         }
         revoked.len()
+    }
+
+    /// Hands a connection to the first in line, if anybody is, and says whom to wake.
+    #[inline]
+    pub(crate) fn hand_to_first(&mut self, entry: Box<Entry<C>>) -> Result<Option<Waker>, Box<Entry<C>>> {
+        let Some(waiter) = self.line.step_up() else {
+            return Err(entry);
+        };
+        waiter.grant = Some(Grant::Connection(entry));
+        Ok(waiter.waker.take())
     }
 
     /// Gives `grant` to the first in line, if anybody is.

@@ -2,6 +2,7 @@
 
 use std::{
     panic::Location,
+    task::Waker,
     time::{Duration, Instant},
 };
 
@@ -89,18 +90,13 @@ impl<K, C, E> Shelves<K, C, E> {
         now: Option<Instant>,
     ) -> Result<(), Box<Entry<C>>> {
         let since = self.latest.max(now.unwrap_or(entry.taken_at));
-        let limits = &self.limits;
-        let odd = self.closed
-            || self.starved
-            || entry.generation != self.generation
-            || entry.watched.is_some()
-            || entry.uses >= limits.max_uses
-            || self.total > limits.max_total
-            || entry.is_retired(since);
-        let Some(Labelled { shelf, .. }) = self.shelves.get_mut(entry.shelf).filter(|_| !odd) else {
+        if self.is_odd(&entry, since) {
+            return Err(entry);
+        }
+        let Some(Labelled { shelf, .. }) = self.shelves.get_mut(entry.shelf) else {
             return Err(entry);
         };
-        if shelf.waiting() > 0 || shelf.size() > limits.max {
+        if shelf.waiting() > 0 || shelf.size() > self.limits.max {
             return Err(entry);
         }
         self.latest = since;
@@ -110,6 +106,42 @@ impl<K, C, E> Shelves<K, C, E> {
         shelf.used -= 1;
         shelf.idle.push_back(entry);
         Ok(())
+    }
+
+    /// The same where somebody waits for it, and nothing may be opened beside: whom to wake, and whether that was the
+    /// last in line.
+    #[inline]
+    pub(crate) fn hand_on(
+        &mut self,
+        mut entry: Box<Entry<C>>,
+        now: Option<Instant>,
+    ) -> Result<(Option<Waker>, bool), Box<Entry<C>>> {
+        let since = self.latest.max(now.unwrap_or(entry.taken_at));
+        if self.is_odd(&entry, since) {
+            return Err(entry);
+        }
+        let max = self.limits.max;
+        let full = |labelled: &&mut Labelled<K, C, E>| labelled.shelf.size() == max;
+        let Some(Labelled { shelf, .. }) = self.shelves.get_mut(entry.shelf).filter(full) else {
+            return Err(entry);
+        };
+        entry.idle_since = since;
+        entry.good_at = since;
+        let waker = shelf.hand_to_first(entry)?;
+        self.latest = since;
+        Ok((waker, shelf.waiting() == 0))
+    }
+
+    /// Whether there is more to a connection that comes back than where it goes.
+    #[inline]
+    fn is_odd(&self, entry: &Entry<C>, now: Instant) -> bool {
+        self.closed
+            || self.starved
+            || entry.generation != self.generation
+            || entry.watched.is_some()
+            || entry.uses >= self.limits.max_uses
+            || self.total > self.limits.max_total
+            || entry.is_retired(now)
     }
 
     /// A used connection comes back, fit for use, at `now` if that was looked up. What comes out again is to be

@@ -9,6 +9,7 @@ use std::{
 use super::{Shelves, Start};
 use crate::{
     aftermath::Aftermath,
+    connector::Key,
     entry::{Closing, Entry},
     shelf::{Cause, Grant},
 };
@@ -42,6 +43,32 @@ pub(crate) struct GaveUp<E> {
 }
 
 impl<K, C, E> Shelves<K, C, E> {
+    /// What nearly always happens where there is a line: nothing is idle, nothing may be opened, and whoever asks
+    /// steps to the end. Takes the waker then; the numbers are those of the shelf and of the place.
+    #[inline]
+    pub(crate) fn queue_up(
+        &mut self,
+        key: &K,
+        now: Instant,
+        waker: &mut Option<Waker>,
+    ) -> Option<(usize, usize)>
+    where
+        K: Key,
+    {
+        let id = self.find(key)?;
+        let (max, max_waiting) = (self.limits.max, self.limits.max_waiting);
+        let odd = self.closed || self.starved;
+        let shelf = &mut self.shelves.get_mut(id)?.shelf;
+        if odd || !shelf.idle.is_empty() || shelf.size() < max || shelf.waiting() >= max_waiting {
+            return None;
+        }
+        self.asks += 1;
+        self.tickets += 1;
+        self.latest = self.latest.max(now);
+        shelf.last_asked = self.asks;
+        Some((id, shelf.join(waker.take(), self.tickets, false)))
+    }
+
     /// Somebody asks for a connection from shelf `id`; from the front of the line, if it had been there before.
     pub(crate) fn ask(
         &mut self,

@@ -197,6 +197,7 @@ impl Bench {
 pub(super) fn entry(now: Instant, generation: u64) -> Entry<u8> {
     Entry {
         inner: 1,
+        home: None,
         shelf: 0,
         generation,
         born: now,
