@@ -6,7 +6,7 @@ use std::{
     thread,
 };
 
-use crate::{entry::Entry, shelf::Cause};
+use crate::{alarm::Alarm, entry::Entry, shelf::Cause};
 
 /// What is left to do once the lock is gone: it all runs somebody else's code.
 ///
@@ -25,6 +25,8 @@ pub(crate) struct More<K, C, E> {
     pub(crate) connections: Vec<Box<Entry<C>>>,
     pub(crate) keys: Vec<Arc<K>>,
     pub(crate) causes: Vec<Cause<E>>,
+    /// Timers, which have wakers in them.
+    pub(crate) alarms: Vec<Alarm>,
 }
 
 impl<K, C, E> Aftermath<K, C, E> {
@@ -65,6 +67,7 @@ impl<K, C, E> Aftermath<K, C, E> {
                 connections: Vec::new(),
                 keys: Vec::new(),
                 causes: Vec::new(),
+                alarms: Vec::new(),
             })
         })
     }

@@ -8,7 +8,6 @@ use std::{
 };
 
 use pin_project_lite::pin_project;
-use tokio::time::Sleep;
 use tower_service::Service;
 
 use crate::{
@@ -18,7 +17,7 @@ use crate::{
     error::{GetError, Refusal},
     keeper,
     lease::{Checked, Pooled},
-    patience::{Patience, poll_deadline},
+    patience::{Deadline, Patience},
     place::{Look, Place},
     shared::Asked,
 };
@@ -42,8 +41,7 @@ where
     pool: &'a ConnectionPool<M, K>,
     key: &'a K,
     from: &'static Location<'static>,
-    /// In a box, which only who waits pays for: else each future would be moved with a timer in it.
-    wait: Option<Pin<Box<Waiting<M, K>>>>,
+    wait: Option<Waiting<M, K>>,
 }
 
 impl<'a, M: Service<K>, K> Get<'a, M, K> {
@@ -76,9 +74,9 @@ where
             if let Some(pooled) = self.pool.core().take(self.key, now, Some(self.from)) {
                 return Poll::Ready(Ok(pooled));
             }
-            self.as_mut().ask(now, cx);
+            self.ask(now, cx);
         }
-        self.get_mut().poll_wait(cx)
+        self.poll_wait(cx)
     }
 }
 
@@ -87,22 +85,32 @@ where
     M: Connector<K>,
     K: Key,
 {
-    fn ask(mut self: Pin<&mut Self>, now: Instant, cx: &Context<'_>) {
+    fn ask(&mut self, now: Instant, cx: &Context<'_>) {
         let from = Some(self.from);
-        let asked = self.pool.core().ask(self.key, now, from, Some(cx));
-        let state = State::after(asked, self.pool);
-        let config = self.pool.core().config;
-        let patience = match config.clock.is_coarse() {
-            true => Patience::begun(now),
-            false => Patience::begun_by_tokio(now, config.wait_timeout),
+        let core = self.pool.core();
+        let (state, alarm) = match core.queue_up(self.key, now, cx) {
+            Some((place, alarm)) => (State::Joined(place), alarm),
+            None => {
+                let asked = core.ask(self.key, now, from, Some(cx));
+                (State::after(asked, self.pool), None)
+            }
         };
-        self.wait = Some(Box::pin(Wait::new(state, from, patience)));
+        let patience = match core.clock().is_coarse() {
+            true => Patience::begun(now),
+            false => Patience::begun_by_tokio(now, core.config.wait_timeout),
+        };
+        self.wait = Some(Wait {
+            state,
+            from,
+            patience,
+            deadline: Deadline::Unset(alarm),
+        });
     }
 
     #[inline(never)]
     fn poll_wait(&mut self, cx: &mut Context<'_>) -> Poll<Outcome<M, K>> {
         match &mut self.wait {
-            Some(wait) => wait.as_mut().poll(self.pool, cx).map_err(GetError::from),
+            Some(wait) => wait.poll(self.pool, cx).map_err(GetError::from),
             None => unreachable!("it was just set"),
         }
     }
@@ -120,7 +128,6 @@ pin_project! {
     {
         // Also keeps the pool open while somebody waits for it to serve.
         pool: Option<ConnectionPool<M, K>>,
-        #[pin]
         wait: Wait<K, M::Response, M::Error>,
     }
 }
@@ -201,15 +208,12 @@ where
     }
 }
 
-pin_project! {
-    /// Waiting for a connection, whoever owns the pool meanwhile.
-    struct Wait<K, C, E> {
-        state: State<K, C, E>,
-        from: Option<&'static Location<'static>>,
-        patience: Patience,
-        #[pin]
-        deadline: Option<Sleep>,
-    }
+/// Waiting for a connection, whoever owns the pool meanwhile.
+struct Wait<K, C, E> {
+    state: State<K, C, E>,
+    from: Option<&'static Location<'static>>,
+    patience: Patience,
+    deadline: Deadline,
 }
 
 enum State<K, C, E> {
@@ -233,12 +237,12 @@ impl<K, C, E> Wait<K, C, E> {
             state,
             from,
             patience,
-            deadline: None,
+            deadline: Deadline::Unset(None),
         }
     }
 
-    fn finish(self: Pin<&mut Self>) -> Poll<Turn<C, E>> {
-        match std::mem::replace(self.project().state, State::Done) {
+    fn finish(&mut self) -> Poll<Turn<C, E>> {
+        match std::mem::replace(&mut self.state, State::Done) {
             State::Over(outcome) => Poll::Ready(outcome),
             _ => panic!("polled after it was ready"),
         }
@@ -251,65 +255,63 @@ where
     C: Send + 'static,
     E: Send + Sync + 'static,
 {
-    fn poll<M>(self: Pin<&mut Self>, pool: &ConnectionPool<M, K>, cx: &mut Context<'_>) -> Poll<Turn<C, E>>
+    fn poll<M>(&mut self, pool: &ConnectionPool<M, K>, cx: &mut Context<'_>) -> Poll<Turn<C, E>>
     where
         M: Connector<K, Response = C, Error = E>,
     {
-        let mut this = self.project();
+        let limit = pool.core().config.wait_timeout;
         loop {
-            let next = match this.state {
+            let next = match &mut self.state {
                 State::Joined(_) => {
-                    let limit = pool.core().config.wait_timeout;
-                    let over = poll_deadline(this.deadline.as_mut(), this.patience, limit, cx);
-                    let State::Joined(mut place) = std::mem::replace(this.state, State::Done) else {
+                    let over = self.deadline.poll(&mut self.patience, limit, cx);
+                    let State::Joined(mut place) = std::mem::replace(&mut self.state, State::Done) else {
                         unreachable!("nobody else has moved it")
                     };
                     match over {
                         Poll::Pending => {
                             place.wait();
-                            *this.state = State::InLine(place);
+                            self.state = State::InLine(place);
                             return Poll::Pending;
                         }
-                        Poll::Ready(()) => State::Over(place.give_up(pool.core().clock().now(), *this.from)),
+                        Poll::Ready(()) => State::Over(place.give_up(pool.core().clock().now(), self.from)),
                     }
                 }
                 State::InLine(place) => {
                     let now = pool.core().clock().now();
-                    match place.look(cx, now, *this.from) {
-                        Look::Turn(outcome) => State::Over(outcome),
+                    match place.look(cx, now, self.from, &mut self.deadline) {
+                        Look::Turn(outcome) => {
+                            self.deadline.clear();
+                            self.state = State::Done;
+                            return Poll::Ready(outcome);
+                        }
                         Look::Wait(Some(begin)) => {
                             begin.go(pool.core().shared(), pool.connector(), pool.core().config);
                             // It may have ended at once.
                             continue;
                         }
                         Look::Wait(None) => {
-                            let limit = pool.core().config.wait_timeout;
-                            ready!(poll_deadline(this.deadline.as_mut(), this.patience, limit, cx));
-                            match std::mem::replace(this.state, State::Done) {
-                                State::InLine(place) => State::Over(place.give_up(now, *this.from)),
-                                _ => unreachable!("nobody else has moved it"),
-                            }
+                            ready!(self.deadline.poll(&mut self.patience, limit, cx));
+                            State::Over(place.give_up(now, self.from))
                         }
                     }
                 }
                 State::Checking(check, shelf) => {
                     let Poll::Ready((lease, good)) = check.as_mut().poll(cx) else {
-                        let limit = pool.core().config.wait_timeout;
                         // Where there is no time to wait there is still that of the check.
                         if limit.is_zero() {
                             return Poll::Pending;
                         }
-                        ready!(poll_deadline(this.deadline.as_mut(), this.patience, limit, cx));
-                        let refusal = pool.core().tired(*shelf, this.patience.since());
+                        ready!(self.deadline.poll(&mut self.patience, limit, cx));
+                        let refusal = pool.core().tired(*shelf, self.patience.since());
                         // Closes it, in the middle of its check.
-                        *this.state = State::Done;
-                        *this.state = State::Over(Err(refusal));
+                        self.state = State::Done;
+                        self.state = State::Over(Err(refusal));
                         continue;
                     };
                     // What was checked is not kept, should closing it panic.
-                    *this.state = State::Done;
+                    self.state = State::Done;
                     let passed = if good {
-                        lease.pass(pool.core().clock().now(), *this.from)
+                        lease.pass(pool.core().clock().now(), self.from)
                     } else {
                         Err((lease, Closing::Unfit))
                     };
@@ -317,20 +319,20 @@ where
                         Ok(pooled) => State::Over(Ok(pooled)),
                         Err((lease, why)) => State::after(
                             pool.core()
-                                .ask_again(lease, why, this.patience.since(), *this.from, cx),
+                                .ask_again(lease, why, self.patience.since(), self.from, cx),
                             pool,
                         ),
                     }
                 }
                 State::Over(_) | State::Done => {
-                    this.deadline.set(None);
-                    return match std::mem::replace(this.state, State::Done) {
+                    self.deadline.clear();
+                    return match std::mem::replace(&mut self.state, State::Done) {
                         State::Over(outcome) => Poll::Ready(outcome),
                         _ => panic!("polled after it was ready"),
                     };
                 }
             };
-            *this.state = next;
+            self.state = next;
         }
     }
 }

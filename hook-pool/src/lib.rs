@@ -4,6 +4,7 @@
 #![cfg_attr(loom, allow(dead_code, unused_imports))]
 
 mod aftermath;
+mod alarm;
 #[cfg(feature = "http")]
 mod body;
 mod checkout;

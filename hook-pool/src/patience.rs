@@ -1,12 +1,13 @@
 //! How long a caller waits, whatever for.
 
 use std::{
-    pin::Pin,
     task::{Context, Poll},
     time::{Duration, Instant},
 };
 
-use tokio::time::{Instant as TokioInstant, Sleep, sleep_until};
+use tokio::time::Instant as TokioInstant;
+
+use crate::alarm::Alarm;
 
 /// Since when somebody has been waiting, and until when it does.
 #[derive(Clone, Copy, Debug)]
@@ -48,26 +49,54 @@ impl Patience {
     }
 }
 
-/// Ready when `timeout` has passed since this was first asked; never, without a timer, if the clock cannot reach
-/// that far.
-pub(crate) fn poll_deadline(
-    mut deadline: Pin<&mut Option<Sleep>>,
-    patience: &mut Patience,
-    timeout: Duration,
-    cx: &mut Context<'_>,
-) -> Poll<()> {
-    // The timer would take a tick for it.
-    if timeout.is_zero() {
-        return Poll::Ready(());
+/// What goes off when a caller has waited for long enough.
+#[derive(Debug)]
+pub(crate) enum Deadline {
+    /// Not yet; with a timer to be used again, if there was one.
+    Unset(Option<Alarm>),
+    Set(Alarm),
+}
+
+impl Deadline {
+    /// Ready when `timeout` has passed since that was first asked; never, without a timer, if the clock cannot reach
+    /// that far.
+    pub(crate) fn poll(
+        &mut self,
+        patience: &mut Patience,
+        timeout: Duration,
+        cx: &mut Context<'_>,
+    ) -> Poll<()> {
+        // The timer would take a tick for it.
+        if timeout.is_zero() {
+            return Poll::Ready(());
+        }
+        if timeout == Duration::MAX {
+            return Poll::Pending;
+        }
+        if let Self::Unset(old) = self {
+            let Some(until) = patience.limit(timeout) else {
+                return Poll::Pending;
+            };
+            *self = Self::Set(Alarm::at(until, old.take()));
+        }
+        match self {
+            Self::Set(alarm) => alarm.poll(cx),
+            Self::Unset(_) => Poll::Pending,
+        }
     }
-    if timeout == Duration::MAX {
-        return Poll::Pending;
+
+    /// Nobody waits any more.
+    #[inline]
+    pub(crate) fn clear(&mut self) {
+        *self = Self::Unset(None);
     }
-    if deadline.is_none() {
-        deadline.set(patience.limit(timeout).map(sleep_until));
-    }
-    match deadline.as_pin_mut() {
-        Some(sleep) => sleep.poll(cx),
-        None => Poll::Pending,
+
+    /// The timer, for somebody else.
+    #[inline]
+    pub(crate) fn take(&mut self) -> Option<Alarm> {
+        match std::mem::replace(self, Self::Unset(None)) {
+            Self::Set(alarm) => Some(alarm),
+            Self::Unset(alarm) => alarm,
+        }
     }
 }

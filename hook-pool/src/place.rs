@@ -4,10 +4,14 @@ use std::{panic::Location, sync::Arc, task::Context, time::Instant};
 
 use hook_monitor::Reason;
 
-use crate::{dial::Begin, error::Refusal, lease::Pooled, shared::Shared, shelf::Grant, shelves::GaveUp};
+use crate::{
+    dial::Begin, error::Refusal, lease::Pooled, patience::Deadline, shared::Shared, shelf::Grant,
+    shelves::GaveUp,
+};
 
 pub(crate) struct Place<K, C, E> {
-    shared: Arc<Shared<K, C, E>>,
+    /// There until whoever stands here has been served or turned away.
+    shared: Option<Arc<Shared<K, C, E>>>,
     shelf: usize,
     number: usize,
     since: Instant,
@@ -15,8 +19,6 @@ pub(crate) struct Place<K, C, E> {
     awaited: bool,
     /// It had to wait, if only until the next look.
     waited: bool,
-    /// Whoever stood here has been served or turned away.
-    left: bool,
 }
 
 /// What a look at the line tells.
@@ -40,35 +42,47 @@ where
         awaited: bool,
     ) -> Self {
         Self {
-            shared,
+            shared: Some(shared),
             shelf,
             number,
             since,
             awaited,
             waited: false,
-            left: false,
         }
     }
 
-    /// Looks whether it is this one's turn at `now`, and leaves a waker if not.
+    /// Looks whether it is this one's turn at `now`, and leaves a waker if not. Whose turn it is leaves its timer,
+    /// if somebody may use it.
     pub(crate) fn look(
         &mut self,
         cx: &Context<'_>,
         now: Instant,
         from: Option<&'static Location<'static>>,
+        deadline: &mut Deadline,
     ) -> Look<K, C, E> {
         if self.awaited {
             // Whoever is woken has been served, mostly, and needs no waker again.
+            let (shelf, number) = (self.shelf, self.number);
             let grant = self
-                .shared
-                .with(|shelves, _| shelves.take_turn(self.shelf, self.number, now, from));
+                .shared()
+                .with(|shelves, _| shelves.take_turn(shelf, number, now, from, deadline));
             if let Some(grant) = grant {
                 return Look::Turn(self.accept(grant, now));
             }
         }
+        self.look_again(cx, now, from)
+    }
+
+    fn look_again(
+        &mut self,
+        cx: &Context<'_>,
+        now: Instant,
+        from: Option<&'static Location<'static>>,
+    ) -> Look<K, C, E> {
+        let shared = self.shared();
         // Cloned before and dropped after the lock: both run the executor's code.
         let mut waker = Some(cx.waker().clone());
-        let ((grant, start), after) = self.shared.step(|shelves, after| {
+        let ((grant, start), after) = shared.step(|shelves, after| {
             let grant = shelves.pick_up(self.shelf, self.number, &mut waker, now, from);
             let start = match grant {
                 Some(_) => None,
@@ -79,9 +93,10 @@ where
         let look = match grant {
             Some(grant) => Look::Turn(self.accept(grant, now)),
             None => {
+                let begin = start.map(|start| Begin::new(shared, start));
                 self.awaited = true;
-                self.waited |= start.is_none();
-                Look::Wait(start.map(|start| Begin::new(&self.shared, start)))
+                self.waited |= begin.is_none();
+                Look::Wait(begin)
             }
         };
         after.happen();
@@ -91,41 +106,37 @@ where
 
     /// Leaves the line, unless it has been this one's turn since the last look.
     pub(crate) fn give_up(
-        mut self,
+        &mut self,
         now: Instant,
         from: Option<&'static Location<'static>>,
     ) -> Result<Pooled<C>, Refusal<E>> {
         let mut waker = None;
         let (grant, after) = self
-            .shared
+            .shared()
             .step(|shelves, after| shelves.give_up(self.shelf, self.number, &mut waker, now, from, after));
         let turn = match grant {
             Ok(grant) => self.accept(grant, now),
-            Err(gave_up) => {
-                self.left = true;
-                Err(self.exhausted(gave_up, now))
-            }
+            Err(gave_up) => Err(self.exhausted(gave_up, now)),
         };
         after.happen();
         drop(waker);
         turn
     }
 
-    fn exhausted(&self, gave_up: GaveUp<E>, now: Instant) -> Refusal<E> {
+    fn exhausted(&mut self, gave_up: GaveUp<E>, now: Instant) -> Refusal<E> {
         let waited = now.saturating_duration_since(self.since);
-        self.shared.waits.record(waited);
+        self.leave().waits.record(waited);
         Refusal::exhausted(waited, gave_up)
     }
 
+    #[inline]
     fn accept(&mut self, grant: Grant<C, E>, now: Instant) -> Result<Pooled<C>, Refusal<E>> {
-        self.left = true;
+        let shared = self.leave();
         if self.waited {
-            self.shared
-                .waits
-                .record(now.saturating_duration_since(self.since));
+            shared.waits.record(now.saturating_duration_since(self.since));
         }
         match grant {
-            Grant::Connection(entry) => Ok(Pooled::new(self.shared.clone(), entry)),
+            Grant::Connection(entry) => Ok(Pooled::new(shared, entry)),
             Grant::Failed(cause, left) => Err(Refusal::Failed(cause, left)),
             Grant::Closed => Err(Refusal::of(Reason::PoolClosed)),
         }
@@ -133,6 +144,17 @@ where
 }
 
 impl<K, C, E> Place<K, C, E> {
+    #[inline]
+    fn shared(&self) -> &Arc<Shared<K, C, E>> {
+        self.shared.as_ref().expect("nobody looks who was served")
+    }
+
+    /// Served or turned away.
+    #[inline]
+    fn leave(&mut self) -> Arc<Shared<K, C, E>> {
+        self.shared.take().expect("nobody is served twice")
+    }
+
     /// It is not served at once.
     pub(crate) fn wait(&mut self) {
         self.waited = true;
@@ -146,15 +168,14 @@ impl<K, C, E> Place<K, C, E> {
 
 impl<K, C, E> Drop for Place<K, C, E> {
     fn drop(&mut self) {
-        if self.left {
+        let Some(shared) = self.shared.take() else {
             return;
-        }
+        };
         let mut waker = None;
-        let closing = self
-            .shared
-            .with(|shelves, after| shelves.abandon(self.shelf, self.number, &mut waker, after));
+        let closing =
+            shared.with(|shelves, after| shelves.abandon(self.shelf, self.number, &mut waker, after));
         if let Some((entry, why)) = closing {
-            self.shared.close_used(entry, why);
+            shared.close_used(entry, why);
         }
     }
 }

@@ -10,6 +10,7 @@ use hook_monitor::{Clock, Histogram, Reason};
 
 use crate::{
     aftermath::{Aftermath, wake},
+    alarm::Alarm,
     config::{Config, Limits},
     connector::Key,
     dial::Begin,
@@ -274,6 +275,25 @@ where
         Some(Pooled::new(self.shared().clone(), entry))
     }
 
+    /// A place at the end of a line, where that is all there is to it; with a timer to be used again, if somebody has
+    /// left one.
+    #[inline]
+    pub(crate) fn queue_up(
+        &self,
+        key: &K,
+        now: Instant,
+        cx: &Context<'_>,
+    ) -> Option<(Place<K, C, E>, Option<Alarm>)> {
+        let shared = self.shared();
+        if !shared.is_busy() || shared.is_unattended() {
+            return None;
+        }
+        // Before the lock, like any of the executor's code; and dropped after it, where it is not left there.
+        let mut waker = Some(cx.waker().clone());
+        let (id, number, alarm) = { shared.shelves.lock().queue_up(key, now, &mut waker) }?;
+        Some((Place::new(shared.clone(), id, number, now, true), alarm))
+    }
+
     /// Asks for a connection for `key`. `cx` is there if somebody is about to wait.
     pub(crate) fn ask(
         &self,
@@ -284,12 +304,6 @@ where
     ) -> Asked<K, C, E> {
         let shared = self.shared();
         let mut waker = cx.map(|cx| cx.waker().clone());
-        if shared.is_busy() {
-            let place = { shared.shelves.lock().queue_up(key, now, &mut waker) };
-            if let Some((id, number)) = place {
-                return Asked::Place(Place::new(shared.clone(), id, number, now, cx.is_some()), None);
-            }
-        }
         let (known, after) = shared.step(|shelves, after| {
             if shelves.is_closed() {
                 return Some((0, Turn::Closed, None));

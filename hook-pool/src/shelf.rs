@@ -19,7 +19,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{aftermath::Aftermath, config::Limits, entry::Entry, line::Line};
+use crate::{
+    aftermath::Aftermath, alarm::Alarm, config::Limits, entry::Entry, line::Line, patience::Deadline,
+};
 
 /// Why no connection could be opened.
 #[derive(Debug)]
@@ -76,6 +78,8 @@ pub(crate) struct Shelf<C, E> {
     pub(crate) used: usize,
     /// Those in line, and those who were served and have not come for it yet.
     pub(crate) line: Line<Waiter<C, E>>,
+    /// Timers of those who were served: for whoever comes next, while anybody stands in line, and never more of them.
+    alarms: Vec<Alarm>,
     /// Connects under way, each with the waker of its task.
     pub(crate) dials: Line<Option<Waker>>,
     pub(crate) trouble: Option<Trouble<E>>,
@@ -98,6 +102,7 @@ impl<C, E> Shelf<C, E> {
             idle: VecDeque::new(),
             used: 0,
             line: Line::new(),
+            alarms: Vec::new(),
             dials: Line::new(),
             trouble: None,
             prober: None,
@@ -218,13 +223,30 @@ impl<C, E> Shelf<C, E> {
         self.leave(place, &mut None)
     }
 
-    /// A waiter that was served takes what it was given.
+    /// A waiter that was served takes what it was given, and leaves its timer if somebody may use it.
     #[inline]
-    pub(crate) fn take_turn(&mut self, place: usize) -> Option<Grant<C, E>> {
+    pub(crate) fn take_turn(&mut self, place: usize, deadline: &mut Deadline) -> Option<Grant<C, E>> {
         let grant = self.line.get_mut(place)?.grant.take()?;
         // Its waker went when it was served.
         self.line.vacate(place);
+        if self.waiting() > self.alarms.len() {
+            self.alarms.extend(deadline.take());
+        }
         Some(grant)
+    }
+
+    /// A timer that somebody has left.
+    #[inline]
+    pub(crate) fn spare_alarm(&mut self) -> Option<Alarm> {
+        self.alarms.pop()
+    }
+
+    /// Somebody has left the line; with the last of them go the timers.
+    pub(crate) fn trim_alarms<K>(&mut self, after: &mut Aftermath<K, C, E>) {
+        let waiting = self.waiting();
+        if self.alarms.len() > waiting {
+            after.more().alarms.extend(self.alarms.drain(waiting..));
+        }
     }
 
     /// A waiter goes, with what it was given if it was served; its waker goes with it.
@@ -261,6 +283,10 @@ impl<C, E> Shelf<C, E> {
     /// Hands a connection to the first in line, if anybody is, and says whom to wake.
     #[inline]
     pub(crate) fn hand_to_first(&mut self, entry: Box<Entry<C>>) -> Result<Option<Waker>, Box<Entry<C>>> {
+        // One that is one too many then is not for here.
+        if self.alarms.len() >= self.waiting() {
+            return Err(entry);
+        }
         let Some(waiter) = self.line.step_up() else {
             return Err(entry);
         };
@@ -282,6 +308,7 @@ impl<C, E> Shelf<C, E> {
             waiter.grant = Some(grant);
             after.wake(waiter.waker.take());
         }
+        self.trim_alarms(after);
         None
     }
 

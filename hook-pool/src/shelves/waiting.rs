@@ -9,8 +9,10 @@ use std::{
 use super::{Shelves, Start};
 use crate::{
     aftermath::Aftermath,
+    alarm::Alarm,
     connector::Key,
     entry::{Closing, Entry},
+    patience::Deadline,
     shelf::{Cause, Grant},
 };
 
@@ -51,7 +53,7 @@ impl<K, C, E> Shelves<K, C, E> {
         key: &K,
         now: Instant,
         waker: &mut Option<Waker>,
-    ) -> Option<(usize, usize)>
+    ) -> Option<(usize, usize, Option<Alarm>)>
     where
         K: Key,
     {
@@ -66,7 +68,8 @@ impl<K, C, E> Shelves<K, C, E> {
         self.tickets += 1;
         self.latest = self.latest.max(now);
         shelf.last_asked = self.asks;
-        Some((id, shelf.join(waker.take(), self.tickets, false)))
+        let place = shelf.join(waker.take(), self.tickets, false);
+        Some((id, place, shelf.spare_alarm()))
     }
 
     /// Somebody asks for a connection from shelf `id`; from the front of the line, if it had been there before.
@@ -154,8 +157,9 @@ impl<K, C, E> Shelves<K, C, E> {
         place: usize,
         now: Instant,
         from: Option<&'static Location<'static>>,
+        deadline: &mut Deadline,
     ) -> Option<Grant<C, E>> {
-        let mut grant = self.shelf(id).take_turn(place)?;
+        let mut grant = self.shelf(id).take_turn(place, deadline)?;
         self.take_along(&mut grant, now, from);
         Some(grant)
     }
@@ -186,6 +190,7 @@ impl<K, C, E> Shelves<K, C, E> {
             return Ok(grant);
         }
         self.counts.timeouts += 1;
+        self.shelf(id).trim_alarms(after);
         self.relieve(after);
         self.pass_on(id, after);
         Err(self.gave_up(id))
@@ -222,6 +227,7 @@ impl<K, C, E> Shelves<K, C, E> {
             }
             Some(Grant::Closed) => None,
             None => {
+                self.shelf(id).trim_alarms(after);
                 self.relieve(after);
                 self.pass_on(id, after);
                 None
