@@ -89,7 +89,7 @@ where
         let from = Some(self.from);
         let core = self.pool.core();
         let (state, alarm) = match core.queue_up(self.key, now, cx) {
-            Some((place, alarm)) => (State::Joined(place), alarm),
+            Some((place, alarm)) => (State::InLine(place), alarm),
             None => {
                 let asked = core.ask(self.key, now, from, Some(cx));
                 (State::after(asked, self.pool), None)
@@ -103,7 +103,7 @@ where
             state,
             from,
             patience,
-            deadline: Deadline::Unset(alarm),
+            deadline: Deadline::unset(alarm),
         });
     }
 
@@ -218,8 +218,6 @@ struct Wait<K, C, E> {
 
 enum State<K, C, E> {
     Over(Turn<C, E>),
-    /// In line just now, and the waker with it.
-    Joined(Place<K, C, E>),
     InLine(Place<K, C, E>),
     /// With a connection from the shelf of that number.
     Checking(Checked<K, C, E>, usize),
@@ -237,7 +235,7 @@ impl<K, C, E> Wait<K, C, E> {
             state,
             from,
             patience,
-            deadline: Deadline::Unset(None),
+            deadline: Deadline::unset(None),
         }
     }
 
@@ -262,28 +260,21 @@ where
         let limit = pool.core().config.wait_timeout;
         loop {
             let next = match &mut self.state {
-                State::Joined(_) => {
-                    let over = self.deadline.poll(&mut self.patience, limit, cx);
-                    let State::Joined(mut place) = std::mem::replace(&mut self.state, State::Done) else {
-                        unreachable!("nobody else has moved it")
-                    };
-                    match over {
-                        Poll::Pending => {
-                            place.wait();
-                            self.state = State::InLine(place);
-                            return Poll::Pending;
-                        }
-                        Poll::Ready(()) => State::Over(place.give_up(pool.core().clock().now(), self.from)),
+                State::InLine(place) if place.has_just_joined() => {
+                    if self.deadline.poll(&mut self.patience, limit, cx).is_pending() {
+                        place.wait();
+                        return Poll::Pending;
                     }
+                    State::Over(place.give_up(pool.core().clock().now(), self.from))
                 }
                 State::InLine(place) => {
                     let now = pool.core().clock().now();
-                    match place.look(cx, now, self.from, &mut self.deadline) {
-                        Look::Turn(outcome) => {
-                            self.deadline.clear();
-                            self.state = State::Done;
-                            return Poll::Ready(outcome);
-                        }
+                    if let Some(grant) = place.take_turn(now, self.from, &mut self.deadline) {
+                        drop(self.deadline.take());
+                        return Poll::Ready(place.accept(grant, now));
+                    }
+                    match place.look(cx, now, self.from) {
+                        Look::Turn(outcome) => State::Over(outcome),
                         Look::Wait(Some(begin)) => {
                             begin.go(pool.core().shared(), pool.connector(), pool.core().config);
                             // It may have ended at once.
@@ -325,7 +316,7 @@ where
                     }
                 }
                 State::Over(_) | State::Done => {
-                    self.deadline.clear();
+                    drop(self.deadline.take());
                     return match std::mem::replace(&mut self.state, State::Done) {
                         State::Over(outcome) => Poll::Ready(outcome),
                         _ => panic!("polled after it was ready"),
@@ -355,7 +346,6 @@ where
             Asked::Connection(pooled) => Self::Over(Ok(pooled)),
             Asked::Refused(refusal) => Self::Over(Err(refusal)),
             Asked::Place(place, begin) => match begin {
-                None if place.is_awaited() => Self::Joined(place),
                 None => Self::InLine(place),
                 Some(begin) => {
                     begin.go(shared, pool.connector(), pool.core().config);
@@ -383,7 +373,7 @@ impl<M: Service<K>, K> fmt::Debug for Checkout<M, K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match &self.wait.state {
             State::Over(_) => "Over",
-            State::Joined(_) | State::InLine(_) => "InLine",
+            State::InLine(_) => "InLine",
             State::Checking(..) => "Checking",
             State::Done => "Done",
         };

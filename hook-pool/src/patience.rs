@@ -51,13 +51,20 @@ impl Patience {
 
 /// What goes off when a caller has waited for long enough.
 #[derive(Debug)]
-pub(crate) enum Deadline {
-    /// Not yet; with a timer to be used again, if there was one.
-    Unset(Option<Alarm>),
-    Set(Alarm),
+pub(crate) struct Deadline {
+    alarm: Option<Alarm>,
+    /// It is set; before that, the alarm is one to be used again.
+    set: bool,
 }
 
 impl Deadline {
+    pub(crate) const fn unset(old: Option<Alarm>) -> Self {
+        Self {
+            alarm: old,
+            set: false,
+        }
+    }
+
     /// Ready when `timeout` has passed since that was first asked; never, without a timer, if the clock cannot reach
     /// that far.
     pub(crate) fn poll(
@@ -73,30 +80,23 @@ impl Deadline {
         if timeout == Duration::MAX {
             return Poll::Pending;
         }
-        if let Self::Unset(old) = self {
+        if !self.set {
             let Some(until) = patience.limit(timeout) else {
                 return Poll::Pending;
             };
-            *self = Self::Set(Alarm::at(until, old.take()));
+            self.alarm = Some(Alarm::at(until, self.alarm.take()));
+            self.set = true;
         }
-        match self {
-            Self::Set(alarm) => alarm.poll(cx),
-            Self::Unset(_) => Poll::Pending,
+        match &mut self.alarm {
+            Some(alarm) => alarm.poll(cx),
+            None => Poll::Pending,
         }
-    }
-
-    /// Nobody waits any more.
-    #[inline]
-    pub(crate) fn clear(&mut self) {
-        *self = Self::Unset(None);
     }
 
     /// The timer, for somebody else.
     #[inline]
     pub(crate) fn take(&mut self) -> Option<Alarm> {
-        match std::mem::replace(self, Self::Unset(None)) {
-            Self::Set(alarm) => Some(alarm),
-            Self::Unset(alarm) => alarm,
-        }
+        self.set = false;
+        self.alarm.take()
     }
 }

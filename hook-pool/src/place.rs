@@ -17,6 +17,8 @@ pub(crate) struct Place<K, C, E> {
     since: Instant,
     /// Its waker is in the line.
     awaited: bool,
+    /// Since it stepped into the line it has not been polled again, and has nothing to look at.
+    joined: bool,
     /// It had to wait, if only until the next look.
     waited: bool,
 }
@@ -40,6 +42,7 @@ where
         number: usize,
         since: Instant,
         awaited: bool,
+        joined: bool,
     ) -> Self {
         Self {
             shared: Some(shared),
@@ -47,33 +50,30 @@ where
             number,
             since,
             awaited,
+            joined,
             waited: false,
         }
     }
 
-    /// Looks whether it is this one's turn at `now`, and leaves a waker if not. Whose turn it is leaves its timer,
-    /// if somebody may use it.
-    pub(crate) fn look(
+    /// What this one was given, if it was served and its waker is in the line: whoever is woken has been, mostly, and
+    /// needs no waker again. It leaves its timer, if somebody may use it.
+    #[inline]
+    pub(crate) fn take_turn(
         &mut self,
-        cx: &Context<'_>,
         now: Instant,
         from: Option<&'static Location<'static>>,
         deadline: &mut Deadline,
-    ) -> Look<K, C, E> {
-        if self.awaited {
-            // Whoever is woken has been served, mostly, and needs no waker again.
-            let (shelf, number) = (self.shelf, self.number);
-            let grant = self
-                .shared()
-                .with(|shelves, _| shelves.take_turn(shelf, number, now, from, deadline));
-            if let Some(grant) = grant {
-                return Look::Turn(self.accept(grant, now));
-            }
+    ) -> Option<Grant<C, E>> {
+        if !self.awaited {
+            return None;
         }
-        self.look_again(cx, now, from)
+        self.shared()
+            .take_turn(self.shelf, self.number, now, from, deadline)
     }
 
-    fn look_again(
+    /// Looks whether it is this one's turn at `now`, and leaves a waker if not.
+    #[inline(never)]
+    pub(crate) fn look(
         &mut self,
         cx: &Context<'_>,
         now: Instant,
@@ -130,14 +130,14 @@ where
     }
 
     #[inline]
-    fn accept(&mut self, grant: Grant<C, E>, now: Instant) -> Result<Pooled<C>, Refusal<E>> {
+    pub(crate) fn accept(&mut self, grant: Grant<C, E>, now: Instant) -> Result<Pooled<C>, Refusal<E>> {
         let shared = self.leave();
         if self.waited {
             shared.waits.record(now.saturating_duration_since(self.since));
         }
         match grant {
             Grant::Connection(entry) => Ok(Pooled::new(shared, entry)),
-            Grant::Failed(cause, left) => Err(Refusal::Failed(cause, left)),
+            Grant::Failed(failed) => Err(Refusal::Failed(failed.0, failed.1)),
             Grant::Closed => Err(Refusal::of(Reason::PoolClosed)),
         }
     }
@@ -146,23 +146,26 @@ where
 impl<K, C, E> Place<K, C, E> {
     #[inline]
     fn shared(&self) -> &Arc<Shared<K, C, E>> {
-        self.shared.as_ref().expect("nobody looks who was served")
+        self.shared.as_ref().expect("polled after it was ready")
     }
 
     /// Served or turned away.
     #[inline]
     fn leave(&mut self) -> Arc<Shared<K, C, E>> {
-        self.shared.take().expect("nobody is served twice")
+        self.shared.take().expect("polled after it was ready")
+    }
+
+    /// Whether it has just stepped into the line, with its waker.
+    #[inline]
+    pub(crate) const fn has_just_joined(&self) -> bool {
+        self.joined
     }
 
     /// It is not served at once.
+    #[inline]
     pub(crate) fn wait(&mut self) {
+        self.joined = false;
         self.waited = true;
-    }
-
-    /// Whether its waker is in the line.
-    pub(crate) const fn is_awaited(&self) -> bool {
-        self.awaited
     }
 }
 

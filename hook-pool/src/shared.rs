@@ -17,7 +17,9 @@ use crate::{
     entry::{Closing, Entry},
     error::Refusal,
     lease::{EmptySlot, InCheck, Pooled},
+    patience::Deadline,
     place::Place,
+    shelf::Grant,
     shelves::{Shelves, Start, Turn},
     sync::{AtomicBool, Mutex},
 };
@@ -67,6 +69,20 @@ impl<K, C, E> Shared<K, C, E> {
         let (result, after) = self.step(step);
         after.happen();
         result
+    }
+
+    /// What somebody in line was given, if it was served.
+    #[inline]
+    pub(crate) fn take_turn(
+        &self,
+        shelf: usize,
+        number: usize,
+        now: Instant,
+        from: Option<&'static Location<'static>>,
+        deadline: &mut Deadline,
+    ) -> Option<Grant<C, E>> {
+        let mut shelves = self.shelves.lock();
+        shelves.take_turn(shelf, number, now, from, deadline)
     }
 
     pub(crate) fn close(&self) {
@@ -289,9 +305,10 @@ where
             return None;
         }
         // Before the lock, like any of the executor's code; and dropped after it, where it is not left there.
-        let mut waker = Some(cx.waker().clone());
-        let (id, number, alarm) = { shared.shelves.lock().queue_up(key, now, &mut waker) }?;
-        Some((Place::new(shared.clone(), id, number, now, true), alarm))
+        let waker = cx.waker().clone();
+        let place = { shared.shelves.lock().queue_up(key, now, waker) };
+        let (id, number, alarm) = place.ok()?;
+        Some((Place::new(shared.clone(), id, number, now, true, true), alarm))
     }
 
     /// Asks for a connection for `key`. `cx` is there if somebody is about to wait.
@@ -412,7 +429,10 @@ where
                     shared.busy.store(true, Relaxed);
                 }
                 let begin = start.map(|start| Begin::new(shared, start));
-                Asked::Place(Place::new(shared.clone(), id, number, since, awaited), begin)
+                // What is begun may end at once.
+                let joined = awaited && begin.is_none();
+                let place = Place::new(shared.clone(), id, number, since, awaited, joined);
+                Asked::Place(place, begin)
             }
             Turn::Failed(cause, left) => Asked::Refused(Refusal::Failed(cause, left)),
             Turn::Full { waiting } => Asked::Refused(Refusal::of(Reason::PoolQueueFull { waiting })),

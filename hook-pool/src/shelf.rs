@@ -45,8 +45,8 @@ impl<E> Clone for Cause<E> {
 #[derive(Debug)]
 pub(crate) enum Grant<C, E> {
     Connection(Box<Entry<C>>),
-    /// Nothing can serve it: this is why, and how long nothing will be tried.
-    Failed(Cause<E>, Duration),
+    /// Nothing can serve it: this is why, and how long nothing will be tried. In a box, so that a grant is two words.
+    Failed(Box<(Cause<E>, Duration)>),
     Closed,
 }
 
@@ -196,6 +196,7 @@ impl<C, E> Shelf<C, E> {
     }
 
     /// Steps into the line; to its front if this one was there before.
+    #[inline]
     pub(crate) fn join(&mut self, waker: Option<Waker>, ticket: u64, front: bool) -> usize {
         let place = self.line.insert(Waiter {
             polled: waker.is_some(),

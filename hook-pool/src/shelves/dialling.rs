@@ -270,7 +270,7 @@ impl<K, C, E> Shelves<K, C, E> {
     ) {
         let shelf = self.shelf(id);
         let told = shelf.waiting() as u64;
-        shelf.turn_away(|| Grant::Failed(cause.clone(), left), after);
+        shelf.turn_away(|| Grant::Failed(Box::new((cause.clone(), left))), after);
         self.counts.failed += told;
     }
 

@@ -10,6 +10,7 @@ use super::{Shelves, Start};
 use crate::{
     aftermath::Aftermath,
     alarm::Alarm,
+    config::Limits,
     connector::Key,
     entry::{Closing, Entry},
     patience::Deadline,
@@ -46,30 +47,33 @@ pub(crate) struct GaveUp<E> {
 
 impl<K, C, E> Shelves<K, C, E> {
     /// What nearly always happens where there is a line: nothing is idle, nothing may be opened, and whoever asks
-    /// steps to the end. Takes the waker then; the numbers are those of the shelf and of the place.
+    /// steps to the end, with a timer if somebody has left one. The numbers are those of the shelf and of the place.
     #[inline]
     pub(crate) fn queue_up(
         &mut self,
         key: &K,
         now: Instant,
-        waker: &mut Option<Waker>,
-    ) -> Option<(usize, usize, Option<Alarm>)>
+        waker: Waker,
+    ) -> Result<(usize, usize, Option<Alarm>), Waker>
     where
         K: Key,
     {
-        let id = self.find(key)?;
-        let (max, max_waiting) = (self.limits.max, self.limits.max_waiting);
-        let odd = self.closed || self.starved;
-        let shelf = &mut self.shelves.get_mut(id)?.shelf;
-        if odd || !shelf.idle.is_empty() || shelf.size() < max || shelf.waiting() >= max_waiting {
-            return None;
+        let Some(id) = self.find(key).filter(|_| !self.closed && !self.starved) else {
+            return Err(waker);
+        };
+        let Limits { max, max_waiting, .. } = self.limits;
+        let shelf = self.shelf(id);
+        if !shelf.idle.is_empty() || shelf.size() < max || shelf.waiting() >= max_waiting {
+            return Err(waker);
         }
+        let alarm = shelf.spare_alarm();
         self.asks += 1;
         self.tickets += 1;
         self.latest = self.latest.max(now);
-        shelf.last_asked = self.asks;
-        let place = shelf.join(waker.take(), self.tickets, false);
-        Some((id, place, shelf.spare_alarm()))
+        let (asks, ticket) = (self.asks, self.tickets);
+        let shelf = self.shelf(id);
+        shelf.last_asked = asks;
+        Ok((id, shelf.join(Some(waker), ticket, false), alarm))
     }
 
     /// Somebody asks for a connection from shelf `id`; from the front of the line, if it had been there before.
@@ -221,8 +225,8 @@ impl<K, C, E> Shelves<K, C, E> {
                 let now = self.latest;
                 self.put_back(entry, now, after)
             }
-            Some(Grant::Failed(cause, _)) => {
-                after.discard_cause(Some(cause));
+            Some(Grant::Failed(failed)) => {
+                after.discard_cause(Some(failed.0));
                 None
             }
             Some(Grant::Closed) => None,

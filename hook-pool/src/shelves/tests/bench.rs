@@ -175,7 +175,11 @@ impl Bench {
         for place in std::mem::take(&mut self.places) {
             match self.shelves.pick_up(0, place, &mut None, now, None) {
                 Some(Grant::Connection(entry)) => self.out.push(entry),
-                Some(Grant::Failed(Cause::Error(err), _)) => self.told.push(*err),
+                Some(Grant::Failed(failed)) => {
+                    if let Cause::Error(err) = failed.0 {
+                        self.told.push(*err);
+                    }
+                }
                 Some(_) => {}
                 None => {
                     left.push(place);
