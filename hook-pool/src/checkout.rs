@@ -86,25 +86,23 @@ where
     K: Key,
 {
     fn ask(&mut self, now: Instant, cx: &Context<'_>) {
-        let from = Some(self.from);
-        let core = self.pool.core();
-        let (state, alarm) = match core.queue_up(self.key, now, cx) {
-            Some((place, alarm)) => (State::InLine(place), alarm),
-            None => {
-                let asked = core.ask(self.key, now, from, Some(cx));
-                (State::after(asked, self.pool), None)
-            }
-        };
+        let (from, core) = (Some(self.from), self.pool.core());
         let patience = match core.clock().is_coarse() {
             true => Patience::begun(now),
             false => Patience::begun_by_tokio(now, core.config.wait_timeout),
         };
-        self.wait = Some(Wait {
-            state,
-            from,
-            patience,
-            deadline: Deadline::unset(alarm),
-        });
+        // Each is built where it stays: moving what was just written is dearer than all the rest of this.
+        if let Some((shelf, number, alarm)) = core.queue_up(self.key, now, cx) {
+            self.wait = Some(Wait {
+                state: State::InLine(Place::new(core.shared().clone(), shelf, number, now, true, true)),
+                from,
+                patience,
+                deadline: Deadline::unset(alarm),
+            });
+            return;
+        }
+        let asked = core.ask(self.key, now, from, Some(cx));
+        self.wait = Some(Wait::new(State::after(asked, self.pool), from, patience));
     }
 
     #[inline(never)]

@@ -39,22 +39,29 @@ impl<T> Line<T> {
     }
 
     /// Puts `value` into a slot, outside the line.
+    #[inline]
     pub(crate) fn insert(&mut self, value: T) -> usize {
         self.occupied += 1;
-        let node = Node {
-            value: Some(value),
+        let mut slot = self.vacant;
+        if slot == NIL {
+            slot = self.grow();
+        }
+        let node = &mut self.nodes[slot];
+        self.vacant = node.next;
+        node.value = Some(value);
+        slot
+    }
+
+    /// One more vacant slot, the only one.
+    #[cold]
+    fn grow(&mut self) -> usize {
+        self.nodes.push(Node {
+            value: None,
             standing: false,
             prev: NIL,
             next: NIL,
-        };
-        let slot = self.vacant;
-        if slot == NIL {
-            self.nodes.push(node);
-            return self.nodes.len() - 1;
-        }
-        self.vacant = self.nodes[slot].next;
-        self.nodes[slot] = node;
-        slot
+        });
+        self.nodes.len() - 1
     }
 
     /// Empties the slot, stepping out of the line first.

@@ -291,15 +291,15 @@ where
         Some(Pooled::new(self.shared().clone(), entry))
     }
 
-    /// A place at the end of a line, where that is all there is to it; with a timer to be used again, if somebody has
-    /// left one.
+    /// A place at the end of a line, where that is all there is to it, by the numbers of its shelf and of its own; with
+    /// a timer to be used again, if somebody has left one.
     #[inline]
     pub(crate) fn queue_up(
         &self,
         key: &K,
         now: Instant,
         cx: &Context<'_>,
-    ) -> Option<(Place<K, C, E>, Option<Alarm>)> {
+    ) -> Option<(usize, usize, Option<Alarm>)> {
         let shared = self.shared();
         if !shared.is_busy() || shared.is_unattended() {
             return None;
@@ -307,8 +307,7 @@ where
         // Before the lock, like any of the executor's code; and dropped after it, where it is not left there.
         let waker = cx.waker().clone();
         let place = { shared.shelves.lock().queue_up(key, now, waker) };
-        let (id, number, alarm) = place.ok()?;
-        Some((Place::new(shared.clone(), id, number, now, true, true), alarm))
+        place.ok()
     }
 
     /// Asks for a connection for `key`. `cx` is there if somebody is about to wait.
