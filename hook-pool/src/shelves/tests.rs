@@ -72,9 +72,16 @@ fn every_event_in_every_state_leads_where_the_table_says() {
         ((0, 0, 2, 2), Fail, (0, 0, 1, 2)),
         ((0, 0, 2, 2), Leave, (0, 0, 2, 1)),
     ] {
-        let mut bench = Bench::at(from);
-        bench.step(event);
-        assert_eq!(bench.levels(), to, "{from:?} {event:?}");
+        for short in [false, true] {
+            let mut bench = Bench::at(from);
+            bench.short = short;
+            bench.step(event);
+            assert_eq!(
+                bench.levels(),
+                to,
+                "{from:?} {event:?}, by the short way: {short}"
+            );
+        }
     }
 }
 
