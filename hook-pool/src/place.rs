@@ -59,7 +59,7 @@ where
     /// needs no waker again. It leaves its timer, if somebody may use it.
     #[inline]
     pub(crate) fn take_turn(
-        &mut self,
+        &self,
         now: Instant,
         from: Option<&'static Location<'static>>,
         deadline: &mut Deadline,
