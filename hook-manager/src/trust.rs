@@ -3,12 +3,13 @@
 //! Whoever clones a repository and has its hooks run, runs whatever its author wrote. Hosts ask once, in a dialogue, or
 //! not at all. Where that is not enough, [`require_trust`](crate::HookManagerBuilder::require_trust) has no manager built for
 //! hooks that are not in the [record](Trust) as they are now: settings files, figures, and the programs and scripts of the
-//! project that command lines plainly name, byte for byte.
+//! project that command lines plainly name, byte for byte. Of a link in the project that leads out of it, it is in the record
+//! where it leads.
 //!
 //! A script that another one calls, a module that it imports and a program outside of the project are not in it.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     env, fmt,
     fs::{self, File, OpenOptions},
     io::{self, Read, Write},
@@ -56,6 +57,14 @@ pub struct Content {
     is_empty: bool,
 }
 
+/// What is known of a file that decides what runs.
+enum Known {
+    /// What is in it.
+    Content,
+    /// That it leads to this one, outside of the project.
+    Link(PathBuf),
+}
+
 /// Why hooks are not run: a sentence that says what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Untrusted {
@@ -87,9 +96,17 @@ impl Content {
         let is_empty = loaded.hooks.is_empty() && loaded.broken.is_empty();
         let files = files(sources, &loaded.hooks);
         let mut digest = Sha256::new();
-        for file in &files {
-            digest.update((file.as_os_str().len() as u64).to_le_bytes());
-            digest.update(file.as_os_str().as_encoded_bytes());
+        let add_path = |digest: &mut Sha256, path: &Path| {
+            digest.update((path.as_os_str().len() as u64).to_le_bytes());
+            digest.update(path.as_os_str().as_encoded_bytes());
+        };
+        for (file, known) in &files {
+            add_path(&mut digest, file);
+            if let Known::Link(to) = known {
+                digest.update(b"to");
+                add_path(&mut digest, to);
+                continue;
+            }
             match one(file) {
                 Ok(found) => {
                     digest.update(b"is");
@@ -102,7 +119,7 @@ impl Content {
         Ok(Self {
             of: name(sources),
             digest: hex(digest),
-            files,
+            files: files.into_keys().collect(),
             is_empty,
         })
     }
@@ -300,8 +317,8 @@ fn whole(path: &Path) -> PathBuf {
 }
 
 /// Everything that decides what runs, each once, in an order that does not depend on who asks.
-fn files(sources: &Sources, hooks: &[HookSpec]) -> Vec<PathBuf> {
-    let mut files: BTreeSet<PathBuf> = sources.settings.iter().map(|file| whole(file)).collect();
+fn files(sources: &Sources, hooks: &[HookSpec]) -> BTreeMap<PathBuf, Known> {
+    let mut files: Vec<PathBuf> = sources.settings.iter().map(|file| whole(file)).collect();
     if let Some(project) = &sources.project {
         let claude = whole(project).join(".claude");
         let names = source::installed::PAIRS
@@ -314,25 +331,34 @@ fn files(sources: &Sources, hooks: &[HookSpec]) -> Vec<PathBuf> {
         let entries = fs::read_dir(&dir).into_iter().flatten().flatten();
         files.extend(entries.map(|entry| entry.path()).filter(|path| !path.is_dir()));
     }
-    let project = sources.project.as_deref().map(whole);
-    for hook in hooks {
-        files.extend(own_files(hook, project.as_deref()));
+    let mut files: BTreeMap<_, _> = files.into_iter().map(|file| (file, Known::Content)).collect();
+    let Some(project) = &sources.project else {
+        return files;
+    };
+    // As it is written, and as it is: a link in it may lead anywhere.
+    let project = [
+        std::path::absolute(project).unwrap_or_else(|_| project.clone()),
+        whole(project),
+    ];
+    for (named, real) in hooks.iter().flat_map(|hook| own_files(hook, &project[0])) {
+        if real.starts_with(&project[1]) {
+            files.insert(real, Known::Content);
+        } else if project.iter().any(|project| named.starts_with(project)) {
+            files.insert(named, Known::Link(real));
+        }
     }
-    files.into_iter().collect()
+    files
 }
 
-/// The programs and scripts of the project that a hook plainly names.
-fn own_files(hook: &HookSpec, project: Option<&Path>) -> Vec<PathBuf> {
+/// The programs and scripts that a hook plainly names, and where they really are.
+fn own_files(hook: &HookSpec, project: &Path) -> Vec<(PathBuf, PathBuf)> {
     let handler = match &hook.handler {
         Handler::Worker(worker) => &worker.run,
         handler => handler,
     };
-    let (true, Some(project)) = (
-        matches!(handler, Handler::Shell { .. } | Handler::Exec { .. }),
-        project,
-    ) else {
+    if !matches!(handler, Handler::Shell { .. } | Handler::Exec { .. }) {
         return Vec::new();
-    };
+    }
     let recipe = Recipe {
         handler: handler.clone(),
         project: Some(project.into()),
@@ -345,8 +371,10 @@ fn own_files(hook: &HookSpec, project: Option<&Path>) -> Vec<PathBuf> {
         return Vec::new();
     };
     let (_, files) = runs(&line, &home);
-    let files = files.into_iter().filter_map(|file| fs::canonicalize(file).ok());
-    files.filter(|file| file.starts_with(project)).collect()
+    let files = files.into_iter().map(|name| home.join(name));
+    files
+        .filter_map(|file| fs::canonicalize(&file).ok().map(|real| (file, real)))
+        .collect()
 }
 
 /// A digest of a file's content.
