@@ -25,6 +25,7 @@ pub mod install;
 mod json;
 pub mod layers;
 mod leaf;
+mod lock;
 mod manage;
 mod manager;
 pub mod matcher;

@@ -18,16 +18,14 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use rustix::{
-    fs::{FlockOperation, flock},
-    io::Errno,
-};
+use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::{
     command::{Recipe, preflight::runs},
     hook::{Handler, HookSpec},
+    lock,
     ownership::FileCheck,
     source::{self, Sources},
 };
@@ -221,28 +219,46 @@ impl Trust {
     }
 
     fn read(&self) -> io::Result<Record> {
-        let named = |what: String| io::Error::other(format!("{}: {what}", self.file.display()));
+        let named =
+            |err: io::Error| with_name(&self.file, &err, "a record that `hook-manager trust` has written");
+        let other = |what: String| named(io::Error::other(what));
         // A record that others can write is theirs.
         FileCheck::Others
             .check_ours(&self.file)
             .map_err(io::Error::other)?;
-        let mut text = Vec::new();
-        match File::open(&self.file) {
-            Ok(file) => file.take(LIMIT).read_to_end(&mut text)?,
+        // Without waiting: it may be a pipe.
+        let mut options = OpenOptions::new();
+        options.read(true).custom_flags(OFlags::NONBLOCK.bits() as i32);
+        let file = match options.open(&self.file) {
+            Ok(file) => file,
             Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(Record::default()),
-            Err(err) => return Err(named(err.to_string())),
+            Err(err) => return Err(named(err)),
         };
-        let record: Record = serde_json::from_slice(&text).map_err(|err| named(err.to_string()))?;
+        if !file.metadata().map_err(named)?.is_file() {
+            return Err(other("it is not an ordinary file".into()));
+        }
+        let mut text = Vec::new();
+        file.take(LIMIT).read_to_end(&mut text).map_err(named)?;
+        let record: Record = serde_json::from_slice(&text).map_err(|err| other(err.to_string()))?;
         match record.version {
             VERSION => Ok(record),
-            other => Err(named(format!("it is of version {other}; expected {VERSION}"))),
+            version => Err(io::Error::other(format!(
+                "{}: it is of version {version}; expected {VERSION}",
+                self.file.display()
+            ))),
         }
     }
 
     fn change(&self, change: impl FnOnce(&mut Record) -> bool) -> io::Result<bool> {
         let folder = self.file.parent().unwrap_or(Path::new("."));
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-        let _lock = lock(folder)?;
+        let in_folder =
+            |err: io::Error| with_name(folder, &err, "a folder for the record, where you may write");
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)
+            .map_err(in_folder)?;
+        let _lock = locked(&folder.join("trusted.lock"))?;
         let mut record = self.read()?;
         record.version = VERSION;
         if !change(&mut record) {
@@ -252,19 +268,25 @@ impl Trust {
         text.push(b'\n');
         let mut new = self.file.clone().into_os_string();
         new.push(".new");
-        match fs::remove_file(&new) {
-            Err(err) if err.kind() != io::ErrorKind::NotFound => return Err(err),
+        let new = Path::new(&new);
+        let named = |err: io::Error| with_name(new, &err, "room for the new record");
+        match fs::remove_file(new) {
+            Err(err) if err.kind() != io::ErrorKind::NotFound => return Err(named(err)),
             _ => {}
         }
         let mut file = OpenOptions::new()
             .write(true)
             .create_new(true)
             .mode(0o600)
-            .open(&new)?;
-        file.write_all(&text)?;
-        file.sync_all()?;
-        fs::rename(&new, &self.file)?;
-        File::open(folder)?.sync_all()?;
+            .open(new)
+            .map_err(named)?;
+        file.write_all(&text)
+            .and_then(|()| file.sync_all())
+            .map_err(named)?;
+        fs::rename(new, &self.file).map_err(|err| with_name(&self.file, &err, "a file to replace"))?;
+        File::open(folder)
+            .and_then(|folder| folder.sync_all())
+            .map_err(in_folder)?;
         Ok(true)
     }
 }
@@ -398,27 +420,29 @@ fn hex(digest: Sha256) -> String {
         .collect()
 }
 
-#[expect(clippy::disallowed_methods, reason = "a file's lock cannot be awaited")]
-fn lock(folder: &Path) -> io::Result<File> {
-    let file = OpenOptions::new()
+fn locked(file: &Path) -> io::Result<File> {
+    let named = |err: io::Error| with_name(file, &err, "a file of yours to lock");
+    let lock = OpenOptions::new()
         .write(true)
         .create(true)
         .truncate(false)
         .mode(0o600)
-        .open(folder.join("trusted.lock"))?;
-    let until = std::time::Instant::now() + PATIENCE;
-    loop {
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => return Ok(file),
-            Err(Errno::WOULDBLOCK | Errno::INTR) if std::time::Instant::now() < until => {
-                std::thread::sleep(Duration::from_millis(5));
-            }
-            Err(Errno::WOULDBLOCK) => {
-                return Err(io::Error::other(
-                    "another process holds the lock for more than 2 s",
-                ));
-            }
-            Err(err) => return Err(err.into()),
-        }
+        .custom_flags(OFlags::NONBLOCK.bits() as i32)
+        .open(file)
+        .map_err(named)?;
+    match lock::take(&lock, PATIENCE).map_err(|err| named(err.into()))? {
+        true => Ok(lock),
+        false => Err(io::Error::other(format!(
+            "{}: another process holds the lock for more than 2 s",
+            file.display()
+        ))),
     }
+}
+
+/// The system says what is wrong, and not with which file.
+fn with_name(file: &Path, err: &io::Error, expected: &str) -> io::Error {
+    io::Error::new(
+        err.kind(),
+        format!("{}: {err}; expected {expected}", file.display()),
+    )
 }

@@ -5,14 +5,12 @@ use std::{
     io::{self, Read, Write},
     os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
-    thread,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, SystemTime},
 };
 
-use rustix::{
-    fs::{FlockOperation, OFlags, flock},
-    io::Errno,
-};
+use rustix::{fs::OFlags, io::Errno};
+
+use crate::lock;
 
 /// More than any state; a larger file is not one.
 pub(super) const LIMIT: u64 = 64 * 1024 * 1024;
@@ -129,22 +127,12 @@ impl Folder {
             .create(true)
             .truncate(false)
             .open(self.file("state.lock"))?;
-        let started = Instant::now();
-        loop {
-            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) => return Ok(Lock { _file: file }),
-                Err(Errno::WOULDBLOCK | Errno::INTR) => {
-                    if started.elapsed() > PATIENCE {
-                        return Err(io::Error::other(
-                            "another process holds the lock for more than 2 s",
-                        ));
-                    }
-                    // Whoever saves is on a thread that may block.
-                    #[allow(clippy::disallowed_methods, reason = "a file's lock cannot be awaited")]
-                    thread::sleep(Duration::from_millis(5));
-                }
-                Err(err) => return Err(err.into()),
-            }
+        match lock::take(&file, PATIENCE)? {
+            true => Ok(Lock { _file: file }),
+            false => Err(io::Error::other(format!(
+                "{}: another process holds the lock for more than 2 s",
+                self.file("state.lock").display()
+            ))),
         }
     }
 
