@@ -14,7 +14,7 @@ use hook_manager::{
 use tokio::{runtime, select};
 
 use self::conduct::{Asked, Reply, answer, ours, prepare, untrusted};
-use super::{Output, RunArgs, SourceArgs, colour::headed, complain, print, signals::Signals};
+use super::{Output, RunArgs, SourceArgs, colour::headed, complain, show, signals::Signals};
 use crate::daemon::client::{self, Way};
 
 pub(crate) mod conduct;
@@ -125,13 +125,18 @@ fn coloured(reply: Reply) -> Reply {
 
 /// Says to the host what it reads; the answer first, for standard error may be a pipe nobody empties.
 fn tell(reply: &Reply) -> u8 {
-    let is_told = print(&reply.stdout);
+    let told = show(&reply.stdout);
+    if let Err(err) = &told {
+        complain(format_args!(
+            "standard output: {err}; expected somebody who reads the answer"
+        ));
+    }
     reply.notes.iter().for_each(complain);
     if !reply.stderr.is_empty() {
         let _ = writeln!(io::stderr().lock(), "{}", reply.stderr);
     }
     match reply.code {
-        0 if !is_told => 1,
+        0 if told.is_err() => 1,
         code => code,
     }
 }
@@ -204,7 +209,10 @@ pub(crate) fn with_sources(args: &SourceArgs) -> Result<HookManagerBuilder, Stri
         None => builder,
     };
     let figures = args.project.join(FIGURES);
-    if figures.exists() {
+    // Of a link that leads nowhere, and of what may not be looked at, reading tells.
+    let is_none =
+        |err: io::Error| matches!(err.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory);
+    if !figures.symlink_metadata().is_err_and(is_none) {
         // It cannot say itself what is asked of it.
         let before = HookManager::builder().env().map_err(|err| err.to_string())?;
         before.config().file_check.check(&figures, Some(&args.project))?;
