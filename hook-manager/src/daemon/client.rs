@@ -72,7 +72,7 @@ fn ask(args: &RunArgs, asked: &Asked) -> Result<Way, String> {
     let place = Place::of(&args.sources);
     let patience = match args.daemon {
         // Nobody else will do it.
-        Some(Daemon::Always) => STARTING,
+        Some(Daemon::Always) => left(asked, STARTING),
         _ => GREETING,
     };
     let mut talk = match (Talk::open(&place, patience, Foreign::IsAskedToGo), args.daemon) {
@@ -84,18 +84,28 @@ fn ask(args: &RunArgs, asked: &Asked) -> Result<Way, String> {
             }
             return Err(trouble.to_string());
         }
-        (Err(trouble), Some(Daemon::Always)) if trouble.passes() => started(args, &place)?,
+        (Err(trouble), Some(Daemon::Always)) if trouble.passes() => {
+            started(args, &place, left(asked, STARTING))?
+        }
         (Err(trouble), _) => return Err(trouble.to_string()),
     };
     match order(&mut talk, args, asked, input) {
         // It was about to end when we came, which is nobody's fault: the next one will do it.
         Err(not_run) if not_run.is_ending && args.daemon == Some(Daemon::Always) => {
-            let mut talk = started(args, &place)?;
+            let mut talk = started(args, &place, left(asked, STARTING))?;
             order(&mut talk, args, asked, input)
         }
         told => told,
     }
     .map_err(|not_run| not_run.why)
+}
+
+/// What of a time the event's own deadline leaves; a daemon that is well answers in less than the rest.
+fn left(asked: &Asked, most: Duration) -> Duration {
+    let left = asked
+        .deadline
+        .map(|total| total.saturating_sub(asked.started.elapsed()));
+    left.map_or(most, |left| left.clamp(GREETING, most))
 }
 
 /// Why a daemon has not taken an event on: no hook has been started.
@@ -132,7 +142,7 @@ impl From<io::Error> for NotRun {
 /// An error means that no hook has been started.
 fn order(talk: &mut Talk, args: &RunArgs, asked: &Asked, input: &[u8]) -> Result<Way, NotRun> {
     let accepting = match args.daemon {
-        Some(Daemon::Always) => STARTING,
+        Some(Daemon::Always) => left(asked, STARTING),
         _ => ACCEPTING,
     };
     let environment = wire::pack(env::vars_os());
