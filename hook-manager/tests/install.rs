@@ -776,3 +776,19 @@ fn a_settings_file_that_is_read_only_is_left_alone() {
     set(SHARED, 0o600);
     assert_eq!(manage(&project, "uninstall", &[]).code, 0);
 }
+
+#[test]
+fn settings_that_cannot_be_looked_at_are_told_and_not_taken_for_none() {
+    let project = Project::empty();
+    // A link to itself: the system follows it nowhere, whoever asks.
+    std::os::unix::fs::symlink(".claude", project.path().join(".claude")).unwrap();
+    for word in ["install", "uninstall"] {
+        let ran = manage(&project, word, &[]);
+        assert!(
+            ran.code == 1
+                && ran.stderr.contains(".claude/settings")
+                && ran.stderr.contains("it cannot be looked at"),
+            "{word}: {ran:?}"
+        );
+    }
+}
