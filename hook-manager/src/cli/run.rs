@@ -142,6 +142,22 @@ fn tell(reply: &Reply) -> u8 {
 }
 
 fn manager(args: &RunArgs) -> Result<HookManager, NotBuilt> {
+    let asks_for_trust = || {
+        let by_variable = || {
+            HookManager::builder()
+                .env()
+                .is_ok_and(|builder| builder.config().require_trust)
+        };
+        args.require_trust || by_variable()
+    };
+    match build_for(args) {
+        // What cannot be read, nobody has looked at.
+        Err(err) if asks_for_trust() => Err(err.into_untrusted()),
+        built => built,
+    }
+}
+
+fn build_for(args: &RunArgs) -> Result<HookManager, NotBuilt> {
     let mut builder = with_sources(&args.sources).map_err(NotBuilt::Other)?;
     if let Some(deadline) = args.deadline {
         builder = builder.deadline(deadline);
@@ -159,6 +175,16 @@ pub(crate) enum NotBuilt {
 }
 
 impl NotBuilt {
+    /// The same where hooks have to be trusted.
+    pub(crate) fn into_untrusted(self) -> Self {
+        match self {
+            Self::Other(why) => {
+                Self::Untrusted(format!("whether the hooks are trusted cannot be told: {why}"))
+            }
+            untrusted => untrusted,
+        }
+    }
+
     pub(crate) fn why(self) -> String {
         match self {
             Self::Untrusted(why) | Self::Other(why) => why,

@@ -107,6 +107,11 @@ impl Hooks {
             Some(why) => Err(NotBuilt::Other(why)),
             None => Ok(manager),
         });
+        // Nobody has looked at what cannot be read, and the hooks of before may run something else by now.
+        let built = match built {
+            Err(err) if self.require_trust || now.manager.config().require_trust => Err(err.into_untrusted()),
+            built => built,
+        };
         let next = Arc::new(match built {
             Ok(manager) => {
                 complain("the sources of hooks have changed, and are read again");

@@ -14,7 +14,10 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::support::{BINARY, Project, Ran};
+use crate::{
+    daemon_support::{Daemon, lines},
+    support::{BINARY, Project, Ran},
+};
 
 fn guard(command: &str) -> Project {
     Project::with_hook("PreToolUse", json!({ "type": "command", "command": command }))
@@ -148,4 +151,37 @@ fn a_record_that_cannot_be_kept_is_named_and_nobody_waits_for_it() {
     fs::remove_dir_all(project.path().join(".state")).unwrap();
     project.file(".state", "no folder\n");
     told("no folder above", ".state/hook-manager");
+}
+
+#[test]
+fn figures_that_make_no_sense_are_no_way_around_trust() {
+    let project = guard("sh guard.sh");
+    project.file("guard.sh", "echo run >> runs\n");
+    trust(&project, &[]);
+    let _daemon = Daemon::start(&project, &["--require-trust"]);
+    let run = |daemon: &str| {
+        let args = ["--output", "host", "--require-trust", "--daemon", daemon];
+        project.run("PreToolUse", "{}", &args)
+    };
+    let runs = || lines(&project.path().join("runs"));
+    for daemon in ["always", "never"] {
+        assert_eq!(run(daemon).code, 0);
+    }
+    assert_eq!(runs(), 2);
+    // The daemon keeps the hooks of before then: whose script is another one.
+    project.file("guard.sh", "echo evil >> runs\n");
+    for figures in ["dedline = 5\n", "deadline = -1\n", "deadline\n"] {
+        project.file(".claude/hook-manager.toml", figures);
+        for daemon in ["always", "never"] {
+            let ran = run(daemon);
+            assert!(
+                ran.code == 2 && ran.stdout.contains("\"deny\"") && ran.stdout.contains("hook-manager.toml"),
+                "{figures} {daemon}: {ran:?}"
+            );
+        }
+    }
+    assert_eq!(runs(), 2);
+    fs::remove_file(project.path().join(".claude/hook-manager.toml")).unwrap();
+    project.file("guard.sh", "echo run >> runs\n");
+    assert_eq!(run("always").code, 0, "as it was");
 }
