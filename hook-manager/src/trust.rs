@@ -351,7 +351,10 @@ fn files(sources: &Sources, hooks: &[HookSpec]) -> BTreeMap<PathBuf, Known> {
     if let Some(dir) = &sources.hooks_dir {
         let dir = whole(dir);
         let entries = fs::read_dir(&dir).into_iter().flatten().flatten();
-        files.extend(entries.map(|entry| entry.path()).filter(|path| !path.is_dir()));
+        // What hooks write beside themselves is no part of them.
+        let may_run = |entry: &fs::DirEntry| entry.file_name().to_str().is_none_or(source::may_be_hook);
+        let entries = entries.filter(may_run).map(|entry| entry.path());
+        files.extend(entries.filter(|path| !path.is_dir()));
     }
     let mut files: BTreeMap<_, _> = files.into_iter().map(|file| (file, Known::Content)).collect();
     let Some(project) = &sources.project else {

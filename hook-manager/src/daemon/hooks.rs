@@ -13,6 +13,7 @@ use std::{
 
 use hook_manager::{
     HookManager, Invalidate,
+    source::may_be_hook,
     trust::{Content, Trust},
 };
 use tokio::{sync, task};
@@ -239,6 +240,8 @@ fn stamps(sources: &SourceArgs, also: &[PathBuf]) -> Vec<Stamp> {
             .into_iter()
             .flatten()
             .flatten()
+            // What hooks write beside themselves is read by nobody here.
+            .filter(|entry| entry.file_name().to_str().is_none_or(may_be_hook))
             .map(|entry| entry.path())
             .take(WATCHED)
             .collect();
