@@ -397,9 +397,9 @@ fn own_files(hook: &HookSpec, project: &Path) -> Vec<(PathBuf, PathBuf)> {
     };
     let (_, files) = runs(&line, &home);
     let files = files.into_iter().map(|name| home.join(name));
-    files
-        .filter_map(|file| fs::canonicalize(&file).ok().map(|real| (file, real)))
-        .collect()
+    // One that is not there may come.
+    let real = |file: PathBuf| (file.clone(), fs::canonicalize(&file).unwrap_or(file));
+    files.map(real).collect()
 }
 
 /// A digest of a file's content.

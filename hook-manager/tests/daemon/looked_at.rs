@@ -218,3 +218,33 @@ fn what_a_hook_writes_beside_itself_is_no_change_of_hooks() {
     project.file("hooks/stop__more.sh", "#!/bin/sh\n");
     assert_eq!(trust(&project, &[&["--check"], &dir[..]].concat()).code, 1);
 }
+
+#[test]
+fn a_script_that_was_away_for_a_while_is_trusted_when_it_is_back() {
+    let project = guard("sh scripts/guard.sh");
+    let script = "echo run >> runs\n";
+    let file = project.file("scripts/guard.sh", script);
+    trust(&project, &[]);
+    let _daemon = Daemon::start(&project, &["--require-trust"]);
+    let run = || {
+        let args = ["--output", "host", "--require-trust", "--daemon", "always"];
+        project.run("PreToolUse", "{}", &args)
+    };
+    assert_eq!(run().code, 0);
+    for instead in ["nothing", "a folder", "a link to nowhere"] {
+        fs::remove_file(&file).unwrap();
+        match instead {
+            "a folder" => fs::create_dir(&file).unwrap(),
+            "a link to nowhere" => symlink("nowhere", &file).unwrap(),
+            _ => {}
+        }
+        assert_eq!(run().code, 2, "{instead}");
+        assert_eq!(run().code, 2, "{instead}, still");
+        let _ = fs::remove_dir(&file);
+        let _ = fs::remove_file(&file);
+        project.file("scripts/guard.sh", script);
+        let ran = run();
+        assert_eq!(ran.code, 0, "after {instead}: {ran:?}");
+    }
+    assert_eq!(lines(&project.path().join("runs")), 4);
+}
