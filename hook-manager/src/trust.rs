@@ -25,7 +25,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     command::{Recipe, preflight::runs},
     hook::{Handler, HookSpec},
-    lock,
+    lock, most,
     ownership::FileCheck,
     source::{self, Sources},
 };
@@ -197,13 +197,7 @@ impl Trust {
         };
         self.change(|record| {
             record.projects.insert(content.of.clone(), entry);
-            while record.projects.len() > PROJECTS {
-                let oldest = record.projects.iter().min_by_key(|(_, entry)| entry.at);
-                let Some(oldest) = oldest.map(|(name, _)| name.clone()) else {
-                    break;
-                };
-                record.projects.remove(&oldest);
-            }
+            most::keep(PROJECTS, &mut record.projects, |entry| entry.at);
             true
         })
         .map(|_| ())
