@@ -7,9 +7,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use benches::{Bare, Down, Mode, call, calls, claims::Suite};
+use benches::{Bare, Down, Mode, Spread, call, calls, claims::Suite};
 use criterion::{BenchmarkId, Criterion};
-use hook_breaker::{CircuitBreakerLayer, Rejected, TripPolicy, Window};
+use hook_breaker::{CircuitBreaker, CircuitBreakerLayer, Rejected, TripPolicy, Window};
 use tokio::runtime::Runtime;
 use tower::{Layer, Service};
 use tower_resilience::circuitbreaker::{CircuitBreakerLayer as PeerLayer, SlidingWindowType};
@@ -163,76 +163,105 @@ fn open_peer() -> PeerLayer {
         .expect("sensible figures")
 }
 
-/// How long a call takes while there are so many in the window. Twelve windows go by, in bursts, twenty to a window;
-/// the first two are not counted.
-///
-/// Only the last fifty calls of a burst are timed, whatever its size, and a twin is called before each burst: else the
-/// small ones would be dearer for coming to cold caches after ten milliseconds elsewhere, which is not the window's doing.
-fn crowded<S: Service<u64>>(make: impl Fn() -> S, calls: u32, windows: u32) -> Duration {
-    const BURSTS: u32 = 20;
-    const TIMED: u32 = 50;
-    let (mut service, mut twin) = (make(), make());
-    let many = |service: &mut S, calls: u32| {
-        for _ in 0..calls {
-            let _ = black_box(call(service, black_box(7)).is_ok());
-        }
-    };
-    let begin = Instant::now();
-    let mut took: Vec<Duration> = (0..windows * BURSTS)
-        .map(|burst| {
-            while begin.elapsed() < WINDOW / BURSTS * burst {
-                std::hint::spin_loop();
-            }
-            many(&mut twin, 2_000);
-            many(&mut service, calls / BURSTS - TIMED);
-            let start = Instant::now();
-            many(&mut service, TIMED);
-            start.elapsed() / TIMED
-        })
-        .skip((windows.min(3) as usize - 1) * BURSTS as usize)
-        .collect();
-    took.sort();
-    took[took.len() / 2]
+/// Calls that come as fast as they can, in a window as long as that many of them take: there are always about so many
+/// in it, and with every tenth of them a tenth leaves. Nothing pauses, so that the caches are as warm for a window of few
+/// as for one of many.
+struct Crowd<S> {
+    service: S,
+    circuit: CircuitBreaker,
 }
 
-const WINDOW: Duration = Duration::from_millis(200);
+/// How many calls a length of time is made of here, whatever the window holds.
+const STRETCH: u32 = 100_000;
 
-/// Not Criterion's kind of measurement: time has to go by between the calls.
-fn crowds(suite: &mut Suite) {
-    let windows = match suite.mode() {
-        Mode::Smoke => 1,
-        Mode::Quick => 5,
-        Mode::Full => 12,
-    };
-    let mut ours = Vec::new();
-    for calls in [1_000, 10_000, 100_000] {
-        let took = crowded(|| rate(Window::time(WINDOW)).layer(Bare), calls, windows);
-        let control = crowded(|| of_100_calls().layer(Bare), calls, windows);
-        let peer = (calls <= 10_000).then(|| {
-            let make = || {
-                let layer = PeerLayer::builder()
-                    .sliding_window_type(SlidingWindowType::TimeBased)
-                    .sliding_window_duration(WINDOW)
-                    .build()
-                    .expect("sensible figures");
-                layer.layer(Bare)
-            };
-            crowded(make, calls, windows)
-        });
-        let peer = peer.map_or("not measured".to_owned(), |peer| format!("{peer:?}"));
-        println!(
-            "breaker/window: {calls:>7} calls in {WINDOW:?}, a call: hook-breaker {took:?} (over a window of calls \
-             {control:?}), {TR} {peer}"
-        );
-        ours.push(took);
+impl<S: Service<u64>> Crowd<S> {
+    /// The nanoseconds that one of so many calls takes.
+    fn took(&mut self, calls: u32) -> f64 {
+        let start = Instant::now();
+        for _ in 0..calls {
+            let _ = black_box(call(&mut self.service, black_box(7)).is_ok());
+        }
+        start.elapsed().as_secs_f64() * 1e9 / f64::from(calls)
     }
-    let most = ours.iter().max().map_or(0.0, Duration::as_secs_f64);
-    let least = ours.iter().min().map_or(0.0, Duration::as_secs_f64);
-    let measured = format!(
-        "{:?} of 1 k, {:?} of 10 k, {:?} of 100 k",
-        ours[0], ours[1], ours[2]
-    );
-    suite.value("breaker.window", most / least, measured);
+
+    fn inside(&self) -> u64 {
+        self.circuit.snapshot().windows[0].tally.calls
+    }
+}
+
+/// A window that holds so many. How long that takes depends on the machine, so the last is made by what the others show.
+fn crowd(calls: u32) -> Crowd<impl Service<u64>> {
+    let lasting = |each: f64| {
+        let length = Duration::from_secs_f64(each * f64::from(calls) / 1e9);
+        let layer = rate(Window::time(length));
+        let circuit = layer.handle();
+        Crowd {
+            service: layer.layer(Bare),
+            circuit,
+        }
+    };
+    let mut crowd = lasting(50.0);
+    for _ in 0..3 {
+        crowd.took(STRETCH);
+        let each = crowd.took(STRETCH);
+        crowd = lasting(each);
+    }
+    crowd
+}
+
+/// What one call takes while the peer has so many in its window, which is so long that none of them leaves: it looks at
+/// each of them every time.
+fn crowded_peer(calls: u32) -> Duration {
+    const TIMED: u32 = 100;
+    let layer = PeerLayer::builder()
+        .sliding_window_type(SlidingWindowType::TimeBased)
+        .sliding_window_duration(Duration::from_secs(3_600))
+        .build()
+        .expect("sensible figures");
+    let mut service = layer.layer(Bare);
+    let mut many = |calls: u32| {
+        for _ in 0..calls {
+            let _ = black_box(call(&mut service, black_box(7)).is_ok());
+        }
+    };
+    many(calls);
+    let start = Instant::now();
+    many(TIMED);
+    start.elapsed() / TIMED
+}
+
+/// Not Criterion's kind of measurement: three windows take turns, and what counts is how far apart they are.
+fn crowds(suite: &mut Suite) {
+    const CALLS: [u32; 3] = [1_000, 10_000, 100_000];
+    let rounds = match suite.mode() {
+        Mode::Smoke => 1,
+        Mode::Quick => 31,
+        Mode::Full => 61,
+    };
+    let mut crowds = CALLS.map(crowd);
+    let (mut took, mut inside) = ([const { Vec::new() }; CALLS.len()], [0; CALLS.len()]);
+    for _ in 0..rounds {
+        for (n, crowd) in crowds.iter_mut().enumerate() {
+            took[n].push(crowd.took(STRETCH));
+            inside[n] = crowd.inside();
+        }
+    }
+    let took = took.map(Spread::of);
+    let mut measured = Vec::new();
+    for ((calls, inside), took) in CALLS.into_iter().zip(inside).zip(&took) {
+        let peer = match calls {
+            100_000 => "not measured".to_owned(),
+            calls => format!("{:?}", crowded_peer(calls)),
+        };
+        println!(
+            "breaker/window: a call among {calls} ({inside} after the last): hook-breaker {:.1} ns ({:.1} to {:.1}), {TR} {peer}",
+            took.median, took.low, took.high
+        );
+        measured.push(format!("{:.1} ns of {} k", took.median, calls / 1_000));
+    }
+    let most = took.iter().map(|took| took.median).fold(0.0, f64::max);
+    let least = took.iter().map(|took| took.median).fold(f64::MAX, f64::min);
+    suite.value("breaker.window", most / least, measured.join(", "));
 }
 
 fn claims(suite: &mut Suite) {

@@ -229,14 +229,29 @@ pub(crate) fn main() -> ExitCode {
     }
 }
 
-/// Prints to standard output, and says whether that went well.
+/// Prints to standard output, and says whether that went well. A reader that has gone away, as `head` does, has what it
+/// wanted; of everything else the user is told.
 pub(crate) fn print(text: &str) -> bool {
+    match show(text) {
+        Ok(()) => true,
+        Err(err) if err.kind() == io::ErrorKind::BrokenPipe => true,
+        Err(err) => {
+            complain(format_args!(
+                "standard output: {err}; expected room for what is printed"
+            ));
+            false
+        }
+    }
+}
+
+/// Prints to standard output what has to be read.
+pub(crate) fn show(text: &str) -> io::Result<()> {
     if text.is_empty() {
-        return true;
+        return Ok(());
     }
     let mut out = io::stdout().lock();
     let newline = if text.ends_with('\n') { "" } else { "\n" };
-    write!(out, "{text}{newline}").and_then(|()| out.flush()).is_ok()
+    write!(out, "{text}{newline}").and_then(|()| out.flush())
 }
 
 /// Tells of an error of ours: on standard error, and where JSON is expected, as that.

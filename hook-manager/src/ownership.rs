@@ -1,6 +1,7 @@
 //! Whether somebody else can change what runs.
 
 use std::{
+    ffi::OsString,
     fmt,
     fs::{self, Metadata},
     os::unix::fs::MetadataExt,
@@ -98,28 +99,33 @@ impl FileCheck {
             let mend = format!("`chmod ug-s {}`", file.display());
             return refuse(here, "it runs under another name".into(), mend);
         }
-        // The folder in which it is named, and where a link leads to.
-        let named = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
-        let real = fs::canonicalize(file).unwrap_or_else(|_| named.clone());
-        for folder in self.folders(&named).into_iter().chain(self.folders(&real)) {
-            let Ok(meta) = fs::metadata(&folder) else { continue };
-            if let Some(uid) = owners.stranger(&folder, &meta) {
+        for step in way(file) {
+            if !(step.is_last || self == Self::Strict) {
+                continue;
+            }
+            let folder = &step.folder;
+            let Ok(meta) = fs::metadata(folder) else { continue };
+            if let Some(uid) = owners.stranger(folder, &meta) {
                 return refuse(
-                    &folder,
+                    folder,
                     format!("its folder belongs to user {uid}"),
                     "one of yours".into(),
                 );
             }
-            // With the sticky bit, only owners replace what is in it.
-            if let Some(who) = self
-                .writers(&meta, &folder, place)
-                .filter(|_| meta.mode() & 0o1000 == 0)
-            {
+            let Some(who) = self.writers(&meta, folder, place) else {
+                continue;
+            };
+            if meta.mode() & 0o1000 == 0 {
                 let mend = format!("`chmod go-w {}`", folder.display());
+                return refuse(folder, format!("{who} may put another one into its folder"), mend);
+            }
+            // With the sticky bit, only owners replace what is in it.
+            let link = fs::symlink_metadata(&step.name).ok().filter(Metadata::is_symlink);
+            if let Some(uid) = link.and_then(|link| owners.stranger(&step.name, &link)) {
                 return refuse(
-                    &folder,
-                    format!("{who} may put another one into its folder"),
-                    mend,
+                    &step.name,
+                    format!("the link to it belongs to user {uid}"),
+                    "one of yours".into(),
                 );
             }
         }
@@ -135,15 +141,6 @@ impl FileCheck {
         };
         let is_said = self == Self::Strict || place == Place::OutOfProjects;
         (is_said || (has_permissions(path) && is_in_reach(path))).then_some(who)
-    }
-
-    fn folders(self, file: &Path) -> Vec<PathBuf> {
-        let above = file.ancestors().skip(1);
-        match self {
-            Self::Off => Vec::new(),
-            Self::Others => above.take(1).map(Into::into).collect(),
-            Self::Strict => above.map(Into::into).collect(),
-        }
     }
 }
 
@@ -167,30 +164,87 @@ enum Place {
 }
 
 /// Whose files are trusted.
-struct Owners<'a> {
+struct Owners {
     us: u32,
     /// Whoever has checked the project out.
     project: Option<u32>,
-    /// Where it matters.
-    within: Option<&'a Path>,
+    /// Where it matters: the project, as it is named and as it is.
+    within: Option<[PathBuf; 2]>,
 }
 
-impl<'a> Owners<'a> {
-    fn of(check: FileCheck, project: Option<&'a Path>, place: Place) -> Self {
+impl Owners {
+    fn of(check: FileCheck, project: Option<&Path>, place: Place) -> Self {
         let lenient = project.filter(|_| check == FileCheck::Others);
         Self {
             us: rustix::process::geteuid().as_raw(),
             project: lenient.and_then(|dir| Some(fs::metadata(dir).ok()?.uid())),
-            within: lenient.filter(|_| place == Place::Project),
+            within: lenient.filter(|_| place == Place::Project).map(|dir| {
+                [
+                    dir.to_owned(),
+                    fs::canonicalize(dir).unwrap_or_else(|_| dir.to_owned()),
+                ]
+            }),
         }
     }
 
     fn stranger(&self, path: &Path, meta: &Metadata) -> Option<u32> {
         let uid = meta.uid();
         let is_known = uid == 0 || uid == self.us || Some(uid) == self.project;
-        let matters = self.within.is_none_or(|project| path.starts_with(project));
-        (!is_known && matters).then_some(uid)
+        let is_in = |path: &Path, projects: &[PathBuf; 2]| projects.iter().any(|dir| path.starts_with(dir));
+        let matters = || {
+            self.within.as_ref().is_none_or(|projects| {
+                is_in(path, projects) || fs::canonicalize(path).is_ok_and(|real| is_in(&real, projects))
+            })
+        };
+        (!is_known && matters()).then_some(uid)
     }
+}
+
+/// A name that is looked up on the way to a file.
+struct Step {
+    folder: PathBuf,
+    name: PathBuf,
+    /// Whether it stands for the file itself: as a link to it, or as what it is.
+    is_last: bool,
+}
+
+/// All names that lead to a file, through every link: whoever can replace one of them leads elsewhere.
+fn way(file: &Path) -> Vec<Step> {
+    // As many as the system follows.
+    const LINKS: usize = 40;
+    let file = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+    let names = |path: &Path| -> Vec<OsString> {
+        let parts = path.components().rev();
+        parts.map(|part| part.as_os_str().to_owned()).collect()
+    };
+    let (mut steps, mut links) = (Vec::new(), 0);
+    let (mut folder, mut ahead) = (PathBuf::from("/"), names(&file));
+    while let Some(name) = ahead.pop() {
+        match name.as_encoded_bytes() {
+            b"/" => folder = "/".into(),
+            b"." => {}
+            b".." => {
+                folder.pop();
+            }
+            _ => {
+                let name = folder.join(name);
+                steps.push(Step {
+                    folder: folder.clone(),
+                    name: name.clone(),
+                    is_last: ahead.is_empty(),
+                });
+                match fs::read_link(&name) {
+                    Ok(_) if links >= LINKS => break,
+                    Ok(target) => {
+                        links += 1;
+                        ahead.extend(names(&target));
+                    }
+                    Err(_) => folder = name,
+                }
+            }
+        }
+    }
+    steps
 }
 
 /// Whether others can come as far as to a file: through all folders above it.

@@ -194,7 +194,7 @@ fn millis(time: SystemTime) -> u64 {
 
 impl Own {
     /// Whether the user was told of the break there is.
-    fn is_told(&self) -> bool {
+    pub(crate) fn is_told(&self) -> bool {
         let Some(breaker) = &self.breaker else {
             return false;
         };

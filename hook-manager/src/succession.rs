@@ -16,11 +16,13 @@ impl HookManager {
     ///
     /// For a process that builds a manager anew because some of its settings have changed. Where there is a
     /// [`state_dir`](crate::HookManagerBuilder::state_dir), [saving](Self::save) the one of before hands over figures,
-    /// circuits and estimates; where there is none, circuits and estimates are handed over here, too.
+    /// circuits and estimates; where there is none, or it could not be saved, circuits and estimates are handed over here, too.
     pub fn succeed(&self, before: &Self) -> usize {
         let former: HashMap<String, (&Own, String)> = runnable(&before.0.entries)
             .filter_map(|(entry, own)| Some((key(entry), (own, identity(entry.spec()?)))))
             .collect();
+        // Where it could not be saved, nobody else has handed it over.
+        let is_kept = self.0.store.is_some() && before.state_error().is_none();
         let mut count = 0;
         for (entry, own) in runnable(&self.0.entries) {
             let Some((former, as_before)) = former.get(&key(entry)) else {
@@ -29,13 +31,16 @@ impl HookManager {
             if entry.spec().is_none_or(|spec| identity(spec) != *as_before) {
                 continue;
             }
-            if self.0.store.is_none() {
+            if !is_kept {
                 own.estimate.restore(&former.estimate.save());
                 if let (Some(runs), Some(former)) = (&own.watched, &former.watched) {
                     runs.restore(former.all());
                 }
-                if let (Some(breaker), Some(former)) = (&own.breaker, &former.breaker) {
-                    breaker.restore(&former.save());
+                if let (Some(breaker), Some(saved)) = (&own.breaker, &former.breaker) {
+                    breaker.restore(&saved.save());
+                    if former.is_told() {
+                        own.tell_once();
+                    }
                 }
             }
             count += answers(own, former);

@@ -3,12 +3,13 @@
 //! Whoever clones a repository and has its hooks run, runs whatever its author wrote. Hosts ask once, in a dialogue, or
 //! not at all. Where that is not enough, [`require_trust`](crate::HookManagerBuilder::require_trust) has no manager built for
 //! hooks that are not in the [record](Trust) as they are now: settings files, figures, and the programs and scripts of the
-//! project that command lines plainly name, byte for byte.
+//! project that command lines plainly name, byte for byte. Of a link in the project that leads out of it, it is in the record
+//! where it leads.
 //!
 //! A script that another one calls, a module that it imports and a program outside of the project are not in it.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     env, fmt,
     fs::{self, File, OpenOptions},
     io::{self, Read, Write},
@@ -17,24 +18,21 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use rustix::{
-    fs::{FlockOperation, flock},
-    io::Errno,
-};
+use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use self::files::{Known, files, one};
 use crate::{
-    command::{Recipe, preflight::runs},
-    hook::{Handler, HookSpec},
+    lock, most,
     ownership::FileCheck,
     source::{self, Sources},
 };
 
+mod files;
+
 /// More than any record.
 const LIMIT: u64 = 16 << 20;
-/// A file of a hook that is larger is not looked through, and so never trusted.
-const LARGE: u64 = 256 << 20;
 /// Projects that are remembered; those that were trusted first go first.
 const PROJECTS: usize = 10_000;
 /// How long another process may hold the lock.
@@ -87,9 +85,17 @@ impl Content {
         let is_empty = loaded.hooks.is_empty() && loaded.broken.is_empty();
         let files = files(sources, &loaded.hooks);
         let mut digest = Sha256::new();
-        for file in &files {
-            digest.update((file.as_os_str().len() as u64).to_le_bytes());
-            digest.update(file.as_os_str().as_encoded_bytes());
+        let add_path = |digest: &mut Sha256, path: &Path| {
+            digest.update((path.as_os_str().len() as u64).to_le_bytes());
+            digest.update(path.as_os_str().as_encoded_bytes());
+        };
+        for (file, known) in &files {
+            add_path(&mut digest, file);
+            if let Known::Link(to) = known {
+                digest.update(b"to");
+                add_path(&mut digest, to);
+                continue;
+            }
             match one(file) {
                 Ok(found) => {
                     digest.update(b"is");
@@ -102,7 +108,7 @@ impl Content {
         Ok(Self {
             of: name(sources),
             digest: hex(digest),
-            files,
+            files: files.into_keys().collect(),
             is_empty,
         })
     }
@@ -182,13 +188,7 @@ impl Trust {
         };
         self.change(|record| {
             record.projects.insert(content.of.clone(), entry);
-            while record.projects.len() > PROJECTS {
-                let oldest = record.projects.iter().min_by_key(|(_, entry)| entry.at);
-                let Some(oldest) = oldest.map(|(name, _)| name.clone()) else {
-                    break;
-                };
-                record.projects.remove(&oldest);
-            }
+            most::keep(PROJECTS, &mut record.projects, |entry| entry.at);
             true
         })
         .map(|_| ())
@@ -204,28 +204,46 @@ impl Trust {
     }
 
     fn read(&self) -> io::Result<Record> {
-        let named = |what: String| io::Error::other(format!("{}: {what}", self.file.display()));
+        let named =
+            |err: io::Error| with_name(&self.file, &err, "a record that `hook-manager trust` has written");
+        let other = |what: String| named(io::Error::other(what));
         // A record that others can write is theirs.
         FileCheck::Others
             .check_ours(&self.file)
             .map_err(io::Error::other)?;
-        let mut text = Vec::new();
-        match File::open(&self.file) {
-            Ok(file) => file.take(LIMIT).read_to_end(&mut text)?,
+        // Without waiting: it may be a pipe.
+        let mut options = OpenOptions::new();
+        options.read(true).custom_flags(OFlags::NONBLOCK.bits() as i32);
+        let file = match options.open(&self.file) {
+            Ok(file) => file,
             Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(Record::default()),
-            Err(err) => return Err(named(err.to_string())),
+            Err(err) => return Err(named(err)),
         };
-        let record: Record = serde_json::from_slice(&text).map_err(|err| named(err.to_string()))?;
+        if !file.metadata().map_err(named)?.is_file() {
+            return Err(other("it is not an ordinary file".into()));
+        }
+        let mut text = Vec::new();
+        file.take(LIMIT).read_to_end(&mut text).map_err(named)?;
+        let record: Record = serde_json::from_slice(&text).map_err(|err| other(err.to_string()))?;
         match record.version {
             VERSION => Ok(record),
-            other => Err(named(format!("it is of version {other}; expected {VERSION}"))),
+            version => Err(io::Error::other(format!(
+                "{}: it is of version {version}; expected {VERSION}",
+                self.file.display()
+            ))),
         }
     }
 
     fn change(&self, change: impl FnOnce(&mut Record) -> bool) -> io::Result<bool> {
         let folder = self.file.parent().unwrap_or(Path::new("."));
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-        let _lock = lock(folder)?;
+        let in_folder =
+            |err: io::Error| with_name(folder, &err, "a folder for the record, where you may write");
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)
+            .map_err(in_folder)?;
+        let _lock = locked(&folder.join("trusted.lock"))?;
         let mut record = self.read()?;
         record.version = VERSION;
         if !change(&mut record) {
@@ -235,19 +253,25 @@ impl Trust {
         text.push(b'\n');
         let mut new = self.file.clone().into_os_string();
         new.push(".new");
-        match fs::remove_file(&new) {
-            Err(err) if err.kind() != io::ErrorKind::NotFound => return Err(err),
+        let new = Path::new(&new);
+        let named = |err: io::Error| with_name(new, &err, "room for the new record");
+        match fs::remove_file(new) {
+            Err(err) if err.kind() != io::ErrorKind::NotFound => return Err(named(err)),
             _ => {}
         }
         let mut file = OpenOptions::new()
             .write(true)
             .create_new(true)
             .mode(0o600)
-            .open(&new)?;
-        file.write_all(&text)?;
-        file.sync_all()?;
-        fs::rename(&new, &self.file)?;
-        File::open(folder)?.sync_all()?;
+            .open(new)
+            .map_err(named)?;
+        file.write_all(&text)
+            .and_then(|()| file.sync_all())
+            .map_err(named)?;
+        fs::rename(new, &self.file).map_err(|err| with_name(&self.file, &err, "a file to replace"))?;
+        File::open(folder)
+            .and_then(|folder| folder.sync_all())
+            .map_err(in_folder)?;
         Ok(true)
     }
 }
@@ -299,69 +323,6 @@ fn whole(path: &Path) -> PathBuf {
         .unwrap_or_else(|_| path.to_owned())
 }
 
-/// Everything that decides what runs, each once, in an order that does not depend on who asks.
-fn files(sources: &Sources, hooks: &[HookSpec]) -> Vec<PathBuf> {
-    let mut files: BTreeSet<PathBuf> = sources.settings.iter().map(|file| whole(file)).collect();
-    if let Some(project) = &sources.project {
-        let claude = whole(project).join(".claude");
-        let names = source::installed::PAIRS
-            .into_iter()
-            .flat_map(|(host, ours)| [host, ours]);
-        files.extend(names.chain(["hook-manager.toml"]).map(|name| claude.join(name)));
-    }
-    if let Some(dir) = &sources.hooks_dir {
-        let dir = whole(dir);
-        let entries = fs::read_dir(&dir).into_iter().flatten().flatten();
-        files.extend(entries.map(|entry| entry.path()).filter(|path| !path.is_dir()));
-    }
-    let project = sources.project.as_deref().map(whole);
-    for hook in hooks {
-        files.extend(own_files(hook, project.as_deref()));
-    }
-    files.into_iter().collect()
-}
-
-/// The programs and scripts of the project that a hook plainly names.
-fn own_files(hook: &HookSpec, project: Option<&Path>) -> Vec<PathBuf> {
-    let handler = match &hook.handler {
-        Handler::Worker(worker) => &worker.run,
-        handler => handler,
-    };
-    let (true, Some(project)) = (
-        matches!(handler, Handler::Shell { .. } | Handler::Exec { .. }),
-        project,
-    ) else {
-        return Vec::new();
-    };
-    let recipe = Recipe {
-        handler: handler.clone(),
-        project: Some(project.into()),
-        env_allow: None,
-        file_check: FileCheck::Off,
-        trusted: None,
-    };
-    let home = recipe.home();
-    let Some(line) = recipe.line(&home) else {
-        return Vec::new();
-    };
-    let (_, files) = runs(&line, &home);
-    let files = files.into_iter().filter_map(|file| fs::canonicalize(file).ok());
-    files.filter(|file| file.starts_with(project)).collect()
-}
-
-/// A digest of a file's content.
-fn one(file: &Path) -> io::Result<String> {
-    // A named pipe would be waited for.
-    if !fs::metadata(file)?.is_file() {
-        return Err(io::Error::other("it is not an ordinary file"));
-    }
-    let mut digest = Sha256::new();
-    match io::copy(&mut File::open(file)?.take(LARGE + 1), &mut digest)? {
-        size if size > LARGE => Err(io::Error::other(format!("it has more than {LARGE} bytes"))),
-        _ => Ok(hex(digest)),
-    }
-}
-
 fn hex(digest: Sha256) -> String {
     digest
         .finalize()
@@ -370,27 +331,29 @@ fn hex(digest: Sha256) -> String {
         .collect()
 }
 
-#[expect(clippy::disallowed_methods, reason = "a file's lock cannot be awaited")]
-fn lock(folder: &Path) -> io::Result<File> {
-    let file = OpenOptions::new()
+fn locked(file: &Path) -> io::Result<File> {
+    let named = |err: io::Error| with_name(file, &err, "a file of yours to lock");
+    let lock = OpenOptions::new()
         .write(true)
         .create(true)
         .truncate(false)
         .mode(0o600)
-        .open(folder.join("trusted.lock"))?;
-    let until = std::time::Instant::now() + PATIENCE;
-    loop {
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => return Ok(file),
-            Err(Errno::WOULDBLOCK | Errno::INTR) if std::time::Instant::now() < until => {
-                std::thread::sleep(Duration::from_millis(5));
-            }
-            Err(Errno::WOULDBLOCK) => {
-                return Err(io::Error::other(
-                    "another process holds the lock for more than 2 s",
-                ));
-            }
-            Err(err) => return Err(err.into()),
-        }
+        .custom_flags(OFlags::NONBLOCK.bits() as i32)
+        .open(file)
+        .map_err(named)?;
+    match lock::take(&lock, PATIENCE).map_err(|err| named(err.into()))? {
+        true => Ok(lock),
+        false => Err(io::Error::other(format!(
+            "{}: another process holds the lock for more than 2 s",
+            file.display()
+        ))),
     }
+}
+
+/// The system says what is wrong, and not with which file.
+fn with_name(file: &Path, err: &io::Error, expected: &str) -> io::Error {
+    io::Error::new(
+        err.kind(),
+        format!("{}: {err}; expected {expected}", file.display()),
+    )
 }

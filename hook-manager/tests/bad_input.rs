@@ -85,6 +85,31 @@ fn a_wrong_command_line_never_ends_with_status_two() {
 }
 
 #[test]
+fn a_wrong_figure_of_a_daemon_is_named_with_what_was_expected() {
+    let http = ["serve", "--http", "127.0.0.1:0", "--http-token"];
+    for (args, code, expected) in [
+        (&["serve", "--idle-exit", "-1"][..], 64, "or `never`"),
+        (&["serve", "--drain", "-1"], 64, "expected seconds above 0"),
+        (&["trace", "--last", "-1"], 64, "expected a number of events"),
+        (&["trace", "--last", "x"], 64, "expected a number of events"),
+        (
+            &[&http[..], &["/dev/zero"]].concat(),
+            1,
+            "expected a first line of at least 16",
+        ),
+        (
+            &[&http[..], &["/nowhere"]].concat(),
+            1,
+            "expected a first line of at least 16",
+        ),
+    ] {
+        let ran = command(args, "");
+        assert_eq!(ran.code, code, "{args:?}: {ran:?}");
+        assert!(ran.stderr.contains(expected), "{args:?}: {ran:?}");
+    }
+}
+
+#[test]
 fn an_event_file_that_is_not_there_is_named() {
     let ran = Project::example().run("Stop", "", &["--event", "/nowhere/event.json"]);
     assert!(

@@ -208,7 +208,7 @@ fn a_file_that_is_no_toml_or_not_there_is_refused_with_its_name() {
         .to_string();
     assert_eq!(
         err,
-        "/dev/zero: more than that, expected a TOML file of up to 1 MiB"
+        "/dev/zero: no ordinary file, expected a TOML file of up to 1 MiB"
     );
 }
 

@@ -12,6 +12,10 @@ mod ends;
 mod events;
 #[path = "daemon/http.rs"]
 mod http;
+#[path = "daemon/leftovers.rs"]
+mod leftovers;
+#[path = "daemon/looked_at.rs"]
+mod looked_at;
 #[path = "daemon/looks.rs"]
 mod looks;
 #[path = "daemon/lost.rs"]

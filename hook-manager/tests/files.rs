@@ -99,3 +99,30 @@ async fn a_declared_file_that_changes_appears_or_goes_makes_answers_stale() {
     // What was so before is so again.
     changed(false).await;
 }
+
+#[tokio::test]
+async fn a_script_that_came_after_the_manager_was_built_is_looked_at_like_any_other() {
+    for line in [
+        "sh check.sh",
+        "env sh hooks/check.sh | cat",
+        "sh \"$CLAUDE_PROJECT_DIR\"/hooks/check.sh",
+        "sh ${CLAUDE_PROJECT_DIR}/hooks/check.sh --strict; true",
+    ] {
+        let project = tempfile::tempdir().unwrap();
+        let hook = Hook::shell("check", EVENT, line).cached(CacheRule::default());
+        let manager = HookManager::builder()
+            .project(project.path())
+            .hook(hook)
+            .build()
+            .unwrap();
+        // As when somebody switches to another branch while a daemon runs.
+        for says in ["one", "two", "two"] {
+            for at in ["check.sh", "hooks/check.sh"] {
+                script(&project.path().join(at), says);
+            }
+            let report = run(&manager).await;
+            assert_eq!(report.merged.system_messages, [says], "{line}");
+        }
+        assert!(run(&manager).await.results[0].cached, "{line}");
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    os::unix::fs::{PermissionsExt, chown, symlink},
+    os::unix::fs::{PermissionsExt, chown, lchown, symlink},
     path::Path,
     process::Command,
 };
@@ -143,6 +143,47 @@ fn a_link_is_as_good_as_where_it_leads() {
 }
 
 #[test]
+fn whoever_can_replace_any_of_several_links_leads_elsewhere() {
+    let project = guarded();
+    let at = |name: &str| project.path().join(name);
+    for folder in ["open", "safe"] {
+        fs::create_dir(at(folder)).unwrap();
+    }
+    mode(&at("safe"), 0o755);
+    mode(&at("open"), 0o777);
+    fs::rename(at("guards/guard.sh"), at("safe/guard.sh")).unwrap();
+    symlink("../open/link", at("guards/guard.sh")).unwrap();
+    symlink("../safe/guard.sh", at("open/link")).unwrap();
+    refused(
+        &run(&project, None),
+        "everybody may put another one into its folder",
+    );
+    mode(&at("open"), 0o1777);
+    assert_eq!(run(&project, None).code, 2, "nobody takes ours away");
+    if lchown(at("open/link"), Some(STRANGER), None).is_ok() {
+        // Some systems do not follow such a link at all.
+        let why = match fs::metadata(at("open/link")) {
+            Ok(_) => "the link to it belongs to user 12345",
+            Err(_) => "could not start",
+        };
+        refused(&run(&project, None), why);
+    }
+    // A folder's link counts where folders above do.
+    fs::remove_file(at("guards/guard.sh")).unwrap();
+    fs::remove_file(at("open/link")).unwrap();
+    fs::remove_dir(at("guards")).unwrap();
+    symlink("open/link", at("guards")).unwrap();
+    symlink("../safe", at("open/link")).unwrap();
+    assert_eq!(run(&project, Some("strict")).code, 2);
+    mode(&at("open"), 0o777);
+    refused(
+        &run(&project, Some("strict")),
+        "everybody may put another one into its folder",
+    );
+    assert_eq!(run(&project, Some("others")).code, 2);
+}
+
+#[test]
 fn files_of_strangers_are_not_run_but_those_of_the_projects_owner_are() {
     let project = guarded();
     let give = |file: &str, uid: u32| chown(project.path().join(file), Some(uid), None);
@@ -162,6 +203,20 @@ fn files_of_strangers_are_not_run_but_those_of_the_projects_owner_are() {
     let other = closed(Project::with_hook("PreToolUse", hook));
     assert_eq!(run(&other, None).code, 2);
     refused(&run(&other, Some("strict")), "it belongs to user 12345");
+    // The same project by another name.
+    let named = tempfile::tempdir().unwrap();
+    let link = named.path().join("link");
+    symlink(project.path(), &link).unwrap();
+    let input = json!({ "cwd": project.path().canonicalize().unwrap() }).to_string();
+    let args = [
+        "run",
+        "PreToolUse",
+        "--output",
+        "host",
+        "--project",
+        link.to_str().unwrap(),
+    ];
+    refused(&project.command(&args, &input), "it belongs to user 12345");
     give("guards", STRANGER).unwrap();
     give("", STRANGER).unwrap();
     assert_eq!(run(&project, None).code, 2, "whoever has checked it out");

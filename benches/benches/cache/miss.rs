@@ -7,11 +7,11 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use benches::{Spread, call, claims::Suite};
-use criterion::{BenchmarkId, Criterion};
+use criterion::{BatchSize, BenchmarkId, Criterion};
 use futures::future::join_all;
 use hook_cache::{CacheLayer, ResultCache};
 use tokio::runtime::Runtime;
@@ -205,58 +205,48 @@ pub(crate) fn invalidate(c: &mut Criterion) {
     const ENTRIES: u64 = 100_000;
     let mut group = c.benchmark_group("cache/invalidate 100000 entries");
     group.sample_size(10);
-    let mut line = |id: &str, round: &mut dyn FnMut() -> Duration| {
+    // The filling takes a thousand times what is measured.
+    let mut line = |id: &str, fill: &dyn Fn(), empty: &dyn Fn()| {
         group.bench_function(BenchmarkId::from_parameter(id), |b| {
-            b.iter_custom(|iters| {
-                // The filling takes a thousand times what is measured: few rounds have to do.
-                let rounds = iters.min(3);
-                let took: Duration = (0..rounds).map(|_| round()).sum();
-                took.mul_f64(iters as f64 / rounds as f64)
-            });
+            b.iter_batched(fill, |()| empty(), BatchSize::PerIteration);
         });
     };
     let ours = ResultCache::builder().capacity(150_000).build();
-    line("hook-cache invalidate_tag", &mut || {
-        (0..ENTRIES).for_each(|key| ours.insert_tagged(key, key, ["all"]));
-        let began = Instant::now();
-        ours.invalidate_tag(black_box("all"));
-        let took = began.elapsed();
-        assert_eq!(ours.get(&7), None);
-        took
-    });
-    line("hook-cache invalidate_if", &mut || {
-        (0..ENTRIES).for_each(|key| ours.insert(key, key));
-        let began = Instant::now();
+    line(
+        "hook-cache invalidate_tag",
+        &|| (0..ENTRIES).for_each(|key| ours.insert_tagged(key, key, ["all"])),
+        &|| {
+            ours.invalidate_tag(black_box("all"));
+        },
+    );
+    assert_eq!(ours.get(&7), None);
+    let fill = || (0..ENTRIES).for_each(|key| ours.insert(key, key));
+    line("hook-cache invalidate_if", &fill, &|| {
         ours.invalidate_if(|key, _| *key < ENTRIES);
-        began.elapsed()
     });
-    line("hook-cache invalidate_all", &mut || {
-        (0..ENTRIES).for_each(|key| ours.insert(key, key));
-        let began = Instant::now();
+    line("hook-cache invalidate_all", &fill, &|| {
         ours.invalidate_all();
-        began.elapsed()
     });
     let raw = quick_cache::sync::Cache::<u64, u64>::new(150_000);
-    line("quick_cache 0.6 retain", &mut || {
-        (0..ENTRIES).for_each(|key| raw.insert(key, key));
-        let began = Instant::now();
-        raw.retain(|key, _| *key >= ENTRIES);
-        began.elapsed()
-    });
+    line(
+        "quick_cache 0.6 retain",
+        &|| (0..ENTRIES).for_each(|key| raw.insert(key, key)),
+        &|| raw.retain(|key, _| *key >= ENTRIES),
+    );
     let moka = moka::sync::Cache::<u64, u64>::builder()
         .max_capacity(150_000)
         .support_invalidation_closures()
         .build();
     line(
         "moka 0.12 invalidate_entries_if and its pending work",
-        &mut || {
+        &|| {
             (0..ENTRIES).for_each(|key| moka.insert(key, key));
             moka.run_pending_tasks();
-            let began = Instant::now();
+        },
+        &|| {
             moka.invalidate_entries_if(|key, _| *key < ENTRIES)
                 .expect("closures are supported");
             moka.run_pending_tasks();
-            began.elapsed()
         },
     );
 }

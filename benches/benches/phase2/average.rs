@@ -47,23 +47,20 @@ pub(crate) async fn execute(
     input: usize,
 ) -> Vec<Run> {
     let report = manager.execute(request(event, input)).await;
-    let is_process = |name: &str| {
-        plans
-            .iter()
-            .any(|plan| plan.name == name && plan.kind == Kind::Process)
-    };
+    let plan_of = |name: &str| plans.iter().find(|plan| plan.name == name);
     report
         .results
         .iter()
-        .map(|result| Run {
-            took: result.took.saturating_sub(result.queued),
-            good: result.error().is_none(),
-            processes: if is_process(&result.hook) {
-                result.attempts
-            } else {
-                0
-            },
-            cached: result.cached,
+        .map(|result| {
+            let plan = plan_of(&result.hook).expect("no hook but those of the plan");
+            let is_process = plan.kind == Kind::Process;
+            Run {
+                took: result.took.saturating_sub(result.queued),
+                good: result.error().is_none(),
+                processes: if is_process { result.attempts } else { 0 },
+                cached: result.cached,
+                cacheable: plan.cacheable,
+            }
         })
         .collect()
 }

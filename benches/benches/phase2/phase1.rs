@@ -29,6 +29,8 @@ pub(crate) struct Run {
     pub(crate) good: bool,
     pub(crate) processes: u32,
     pub(crate) cached: bool,
+    /// Whether it may be cached.
+    pub(crate) cacheable: bool,
 }
 
 impl Phase1 {
@@ -69,6 +71,7 @@ impl Phase1 {
             good,
             processes: if plan.kind == Kind::Process { attempts } else { 0 },
             cached: false,
+            cacheable: plan.cacheable,
         }
     }
 }

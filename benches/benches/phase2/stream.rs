@@ -1,21 +1,18 @@
 //! Hours in virtual time: what share of a stream the cache answers, and what a backend that fails in bursts gets to bear.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::{Arc, atomic::Ordering::Relaxed},
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use benches::{Mode, claims::Suite};
 use tokio::{
     runtime::{Builder, Runtime},
+    task::JoinSet,
     time::{Instant, sleep, sleep_until},
 };
 
 use crate::{
     average::execute,
     phase1::Phase1,
-    workload::{Backend, STALE, Stream, manager, plans},
+    workload::{Backend, Burst, STALE, Stream, manager, plans},
 };
 
 /// The original's default, and ours.
@@ -87,12 +84,22 @@ const OPEN: Duration = Duration::from_secs(60);
 /// What one executor has made of the bursts.
 #[derive(Debug, Default)]
 struct Aftermath {
-    failed: usize,
     executions: usize,
-    /// Calls the backend got while it was down, by burst.
-    borne: BTreeMap<u64, u64>,
-    /// From the end of a burst to the first call that the backend was asked for again.
-    recovery: Vec<Duration>,
+    failed: usize,
+    /// Of these, those of hooks that may not be cached.
+    failed_uncacheable: usize,
+    bursts: Vec<Burst>,
+}
+
+impl Aftermath {
+    /// Calls that the backend got while it was down.
+    fn borne(&self) -> u64 {
+        self.bursts.iter().map(|burst| burst.calls).sum()
+    }
+
+    fn failed(&self) -> f64 {
+        100.0 * self.failed as f64 / self.executions as f64
+    }
 }
 
 pub(crate) fn bursts(suite: &mut Suite) {
@@ -102,23 +109,21 @@ pub(crate) fn bursts(suite: &mut Suite) {
     };
     let before = through(bursts, false);
     let after = through(bursts, true);
-    let prevented = before
-        .borne
-        .iter()
-        .filter(|(burst, calls)| after.borne.get(burst).copied().unwrap_or(0) * 4 <= **calls)
+    let calls = |of: &Aftermath, burst: usize| of.bursts.get(burst).map_or(0, |burst| burst.calls);
+    let prevented = (0..bursts as usize)
+        .filter(|burst| calls(&after, *burst) * 4 <= calls(&before, *burst))
         .count();
-    let total = |aftermath: &Aftermath| aftermath.borne.values().sum::<u64>();
     suite.value(
         "phase2.cascades",
         prevented as f64,
         format!(
             "of {bursts} bursts of {DOWN:?}: those in which the backend got a quarter of Phase 1's calls or less; {} calls in all \
              -> {}",
-            total(&before),
-            total(&after)
+            before.borne(),
+            after.borne()
         ),
     );
-    let mut recovery = after.recovery;
+    let mut recovery: Vec<Duration> = after.bursts.iter().filter_map(|burst| burst.idle).collect();
     recovery.sort();
     let median = recovery.get(recovery.len() / 2).copied().unwrap_or_default();
     let worst = recovery.last().copied().unwrap_or_default();
@@ -127,73 +132,52 @@ pub(crate) fn bursts(suite: &mut Suite) {
         worst.as_secs_f64() / OPEN.as_secs_f64(),
         format!("{median:.1?} in the median, {worst:.1?} at worst, of {} bursts; a circuit stays open for {OPEN:?}", recovery.len()),
     );
-    let share = |failed: usize, all: usize| failed as f64 / all as f64;
-    let (was, is) = (
-        share(before.failed, before.executions),
-        share(after.failed, after.executions),
-    );
     suite.value(
         "phase2.reliability",
-        100.0 * (1.0 - is / was),
+        100.0 * (1.0 - after.failed() / before.failed()),
         format!(
-            "failed executions as the caller sees them: {:.2} % -> {:.2} %, of {}; the backend is down for {DOWN:?} in every \
-             {PERIOD:?} and fails one call in a hundred besides; an old answer stands in for a failure for {STALE:?} where a hook \
-             may be cached, which one in five may not",
-            100.0 * was,
-            100.0 * is,
-            before.executions
+            "failed executions as the caller sees them: {:.2} % -> {:.2} %, of {} ({:.0} % of ours by hooks that may not be cached, \
+             as one in five may not); an event every {EVERY:?}, the backend is down for {DOWN:?} in every {PERIOD:?} and fails one \
+             call in a hundred besides; an old answer stands in for a failure for {STALE:?}",
+            before.failed(),
+            after.failed(),
+            before.executions,
+            100.0 * after.failed_uncacheable as f64 / after.failed as f64
         ),
     );
 }
 
+/// Events come when they come: one that takes long does not keep the next from being made, or whoever is slow would be
+/// asked less often while the backend is down.
 fn through(bursts: u32, managed: bool) -> Aftermath {
     virtual_time().block_on(async {
-        let plans = plans(false);
+        let plans = Arc::new(plans(false));
         let backend = Backend::failing(DOWN, PERIOD, 0.01);
-        let manager = manager(&plans, &backend, true);
-        let phase1 = Phase1::new(&plans, &backend);
+        let manager = Arc::new(manager(&plans, &backend, true));
+        let phase1 = Arc::new(Phase1::new(&plans, &backend));
         let (mut stream, began) = (Stream::new(), Instant::now());
-        let mut aftermath = Aftermath::default();
-        let mut seen = (0, 0);
-        let mut was_down = None;
-        let mut next = began;
-        while began.elapsed() < PERIOD * bursts + Duration::from_secs(60) {
+        let mut events = JoinSet::new();
+        let end = PERIOD * bursts + OPEN;
+        for at in (0..).map(|n| EVERY * n).take_while(|at| *at < end) {
+            sleep_until(began + at).await;
             let (event, input) = stream.next();
-            let runs = match managed {
-                true => execute(&manager, &plans, &event, input).await,
-                false => phase1.execute(&event, input).await,
-            };
-            aftermath.executions += runs.len();
-            aftermath.failed += runs.iter().filter(|run| !run.good).count();
-            let (calls, down) = counts(&backend);
-            let burst = backend.burst();
-            if let Some(of) = burst.or(was_down) {
-                *aftermath.borne.entry(of).or_default() += down - seen.1;
-            }
-            if burst.is_some() {
-                was_down = burst;
-            } else if let Some(of) = was_down {
-                // Up again: the first call that it gets and that is not one of the dying burst's.
-                if calls - seen.0 > down - seen.1 {
-                    let back = began + PERIOD * (of as u32 + 1);
-                    aftermath
-                        .recovery
-                        .push(Instant::now().saturating_duration_since(back));
-                    was_down = None;
+            let (manager, phase1, plans) = (manager.clone(), phase1.clone(), plans.clone());
+            events.spawn(async move {
+                match managed {
+                    true => execute(&manager, &plans, &event, input).await,
+                    false => phase1.execute(&event, input).await,
                 }
-            }
-            seen = (calls, down);
-            // What takes longer than the pause between two events holds up the next, as it would an agent.
-            next = (next + EVERY).max(Instant::now());
-            sleep_until(next).await;
+            });
         }
+        let mut aftermath = Aftermath::default();
+        while let Some(runs) = events.join_next().await {
+            let runs = runs.expect("no event panics");
+            let failed = runs.iter().filter(|run| !run.good);
+            aftermath.executions += runs.len();
+            aftermath.failed += failed.clone().count();
+            aftermath.failed_uncacheable += failed.filter(|run| !run.cacheable).count();
+        }
+        aftermath.bursts = backend.bursts();
         aftermath
     })
-}
-
-fn counts(backend: &Arc<Backend>) -> (u64, u64) {
-    (
-        backend.calls.load(Relaxed),
-        backend.calls_while_down.load(Relaxed),
-    )
 }

@@ -6,10 +6,7 @@
 
 use std::{
     io,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -76,7 +73,7 @@ pub(crate) fn plans(with_processes: bool) -> Vec<Plan> {
         .collect()
 }
 
-/// What the services call on. Every tenth second or so of its life it is slow; in bursts it is down.
+/// What the services call on. In bursts it is down.
 #[derive(Debug)]
 pub(crate) struct Backend {
     since: Instant,
@@ -85,8 +82,16 @@ pub(crate) struct Backend {
     /// The share of calls that fail for no reason that lasts.
     glitches: f64,
     random: Mutex<Random>,
-    pub(crate) calls: AtomicU64,
-    pub(crate) calls_while_down: AtomicU64,
+    seen: Mutex<Vec<Burst>>,
+}
+
+/// What the backend has seen of one of its bursts.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Burst {
+    /// Calls that came while it was down.
+    pub(crate) calls: u64,
+    /// How long it was up again before the first call came.
+    pub(crate) idle: Option<Duration>,
 }
 
 impl Backend {
@@ -104,27 +109,39 @@ impl Backend {
             bursts,
             glitches,
             random: Mutex::new(Random::seeded(7)),
-            calls: AtomicU64::new(0),
-            calls_while_down: AtomicU64::new(0),
+            seen: Mutex::default(),
         })
     }
 
-    /// Which burst is on, counted from 0. They come at the end of their period, so that all starts well.
-    pub(crate) fn burst(&self) -> Option<u64> {
-        let (down, every) = self.bursts?;
+    /// All bursts so far, but for those in which nobody called at all.
+    pub(crate) fn bursts(&self) -> Vec<Burst> {
+        self.seen.lock().expect("no panic while it is held").clone()
+    }
+
+    /// Whether it is down. Bursts come at the end of their period, so that all starts well.
+    fn is_down(&self) -> bool {
+        let Some((down, every)) = self.bursts else {
+            return false;
+        };
         let age = self.since.elapsed().as_nanos();
-        let (periods, into) = (age / every.as_nanos(), age % every.as_nanos());
-        (into >= (every - down).as_nanos()).then_some(periods as u64)
+        let (period, into) = ((age / every.as_nanos()) as usize, age % every.as_nanos());
+        let is_down = into >= (every - down).as_nanos();
+        let mut seen = self.seen.lock().expect("no panic while it is held");
+        if is_down {
+            seen.resize(period + 1, Burst::default());
+            seen[period].calls += 1;
+        } else if let Some(burst) = period.checked_sub(1).and_then(|last| seen.get_mut(last)) {
+            burst.idle.get_or_insert(Duration::from_nanos(into as u64));
+        }
+        is_down
     }
 
     pub(crate) async fn call(&self, median: f64) -> io::Result<()> {
-        self.calls.fetch_add(1, Relaxed);
         let (takes, glitch) = {
             let mut random = self.random.lock().expect("no panic while it is held");
             (random.lognormal(median, 0.5), random.share() < self.glitches)
         };
-        if self.burst().is_some() {
-            self.calls_while_down.fetch_add(1, Relaxed);
+        if self.is_down() {
             return Err(io::Error::new(
                 io::ErrorKind::ConnectionRefused,
                 "the backend is down",

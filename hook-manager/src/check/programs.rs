@@ -82,7 +82,7 @@ pub(super) fn check(
     }
     let is_shell = matches!(handler, Handler::Shell { .. });
     if let Some(program) = program.filter(|program| !program.contains('/') && !program.is_empty()) {
-        let is_known = (is_shell && BUILT_IN.contains(&&program[..])) || is_in_path(&program);
+        let is_known = (is_shell && BUILT_IN.contains(&program)) || is_in_path(program);
         if !is_known {
             let what = format!("runs {program}, which is not in PATH");
             problems.push(say(
@@ -93,7 +93,7 @@ pub(super) fn check(
             ));
         }
     }
-    for file in files {
+    for file in files.into_iter().map(|name| cwd.join(name)) {
         interpreter(&file, &origin, project, problems);
         match file_check {
             FileCheck::Off => others(&file, &origin, project, problems),

@@ -97,8 +97,13 @@ pub(super) struct TraceArgs {
     #[command(flatten)]
     look: LookArgs,
     /// How many events; the daemon remembers 256
-    #[arg(long, value_name = "N", default_value = "20")]
+    #[arg(long, value_name = "N", default_value = "20", value_parser = events, allow_negative_numbers = true)]
     last: usize,
+}
+
+fn events(text: &str) -> Result<usize, String> {
+    text.parse()
+        .map_err(|_| "expected a number of events, such as 20".to_owned())
 }
 
 pub(super) fn stats(args: &LookArgs) -> ExitCode {

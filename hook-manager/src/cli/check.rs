@@ -44,7 +44,7 @@ pub(super) fn main(args: &CheckArgs) -> ExitCode {
         Err(err) => return failed(args.output, &err),
     };
     let problems = check_with(&args.sources.named(), builder.config().file_check);
-    print(&match args.output {
+    let is_told = print(&match args.output {
         ListOutput::Table => text(&problems, &args.sources.project),
         ListOutput::Json => json(&problems),
     });
@@ -52,7 +52,8 @@ pub(super) fn main(args: &CheckArgs) -> ExitCode {
         true => Severity::Warning,
         false => Severity::Error,
     };
-    ExitCode::from(u8::from(problems.iter().any(|problem| problem.severity >= least)))
+    let is_wrong = problems.iter().any(|problem| problem.severity >= least);
+    ExitCode::from(u8::from(is_wrong || !is_told))
 }
 
 fn word(severity: Severity) -> &'static str {

@@ -10,12 +10,12 @@ pub(super) fn main(args: &ListArgs) -> ExitCode {
         Ok(manager) => manager,
         Err(err) => return failed(args.output, &err),
     };
-    print(&match args.output {
+    let is_told = print(&match args.output {
         ListOutput::Table => text(&args.sources.places(), &manager),
         ListOutput::Json => json(&manager),
     });
     let usable = manager.broken_hooks().next().is_none() && !manager.problems().iter().any(Problem::is_error);
-    ExitCode::from(u8::from(!usable))
+    ExitCode::from(u8::from(!(usable && is_told)))
 }
 
 pub(super) fn text(places: &str, manager: &HookManager) -> String {
@@ -52,6 +52,17 @@ pub(super) fn text(places: &str, manager: &HookManager) -> String {
         ));
     }
     text
+}
+
+/// What of the table is cut off: what hooks run, in full.
+pub(super) fn cut(manager: &HookManager) -> Vec<String> {
+    let whole = manager.hooks().filter_map(|hook| {
+        let runs = table::line(&runs(&hook.handler));
+        let name = table::line(&hook.name);
+        (shorten(&runs) != runs)
+            .then(|| format!("{name} ({}) runs: {runs}", table::line(hook.event.as_str())))
+    });
+    whole.collect()
 }
 
 fn row(manager: &HookManager, hook: &HookSpec) -> Vec<String> {

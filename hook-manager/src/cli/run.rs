@@ -14,7 +14,7 @@ use hook_manager::{
 use tokio::{runtime, select};
 
 use self::conduct::{Asked, Reply, answer, ours, prepare, untrusted};
-use super::{Output, RunArgs, SourceArgs, colour::headed, complain, print, signals::Signals};
+use super::{Output, RunArgs, SourceArgs, colour::headed, complain, show, signals::Signals};
 use crate::daemon::client::{self, Way};
 
 pub(crate) mod conduct;
@@ -125,18 +125,39 @@ fn coloured(reply: Reply) -> Reply {
 
 /// Says to the host what it reads; the answer first, for standard error may be a pipe nobody empties.
 fn tell(reply: &Reply) -> u8 {
-    let is_told = print(&reply.stdout);
+    let told = show(&reply.stdout);
+    if let Err(err) = &told {
+        complain(format_args!(
+            "standard output: {err}; expected somebody who reads the answer"
+        ));
+    }
     reply.notes.iter().for_each(complain);
     if !reply.stderr.is_empty() {
         let _ = writeln!(io::stderr().lock(), "{}", reply.stderr);
     }
     match reply.code {
-        0 if !is_told => 1,
+        0 if told.is_err() => 1,
         code => code,
     }
 }
 
 fn manager(args: &RunArgs) -> Result<HookManager, NotBuilt> {
+    let asks_for_trust = || {
+        let by_variable = || {
+            HookManager::builder()
+                .env()
+                .is_ok_and(|builder| builder.config().require_trust)
+        };
+        args.require_trust || by_variable()
+    };
+    match build_for(args) {
+        // What cannot be read, nobody has looked at.
+        Err(err) if asks_for_trust() => Err(err.into_untrusted()),
+        built => built,
+    }
+}
+
+fn build_for(args: &RunArgs) -> Result<HookManager, NotBuilt> {
     let mut builder = with_sources(&args.sources).map_err(NotBuilt::Other)?;
     if let Some(deadline) = args.deadline {
         builder = builder.deadline(deadline);
@@ -154,6 +175,16 @@ pub(crate) enum NotBuilt {
 }
 
 impl NotBuilt {
+    /// The same where hooks have to be trusted.
+    pub(crate) fn into_untrusted(self) -> Self {
+        match self {
+            Self::Other(why) => {
+                Self::Untrusted(format!("whether the hooks are trusted cannot be told: {why}"))
+            }
+            untrusted => untrusted,
+        }
+    }
+
     pub(crate) fn why(self) -> String {
         match self {
             Self::Untrusted(why) | Self::Other(why) => why,
@@ -204,7 +235,10 @@ pub(crate) fn with_sources(args: &SourceArgs) -> Result<HookManagerBuilder, Stri
         None => builder,
     };
     let figures = args.project.join(FIGURES);
-    if figures.exists() {
+    // Of a link that leads nowhere, and of what may not be looked at, reading tells.
+    let is_none =
+        |err: io::Error| matches!(err.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory);
+    if !figures.symlink_metadata().is_err_and(is_none) {
         // It cannot say itself what is asked of it.
         let before = HookManager::builder().env().map_err(|err| err.to_string())?;
         before.config().file_check.check(&figures, Some(&args.project))?;

@@ -1,5 +1,6 @@
 use std::{
     fs,
+    io::Read,
     net::SocketAddr,
     path::{Path, PathBuf},
     process::ExitCode,
@@ -37,15 +38,18 @@ pub(super) struct ServeArgs {
     #[arg(long, value_name = "FILE", requires = "http")]
     http_token: Option<PathBuf>,
     /// Seconds without a client after which it ends, or `never`
-    #[arg(long, value_name = "SECONDS", default_value = "1800", value_parser = idle)]
+    #[arg(long, value_name = "SECONDS", default_value = "1800", value_parser = idle, allow_negative_numbers = true)]
     idle_exit: Idle,
     /// Run only hooks that `hook-manager trust` has recorded as they are now
     #[arg(long)]
     require_trust: bool,
     /// Seconds that events under way have to end when it ends
-    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds, allow_negative_numbers = true)]
     drain: Duration,
 }
+
+/// More than any token.
+const TOKEN_LIMIT: u64 = 64 << 10;
 
 #[derive(Clone, Copy, Debug)]
 struct Idle(Option<Duration>);
@@ -78,13 +82,16 @@ pub(super) fn main(args: &ServeArgs) -> ExitCode {
 
 fn token(file: Option<&Path>) -> Result<Option<String>, String> {
     let Some(file) = file else { return Ok(None) };
+    const EXPECTED: &str = "expected a first line of at least 16 characters";
     let shown = file.display();
-    let text = fs::read_to_string(file).map_err(|err| format!("--http-token {shown}: {err}"))?;
+    let mut text = String::new();
+    // A device has no end.
+    fs::File::open(file)
+        .and_then(|file| file.take(TOKEN_LIMIT).read_to_string(&mut text))
+        .map_err(|err| format!("--http-token {shown}: {err}; {EXPECTED}"))?;
     match text.lines().next().map(str::trim) {
-        Some(line) if line.len() >= 16 => Ok(Some(line.to_owned())),
-        _ => Err(format!(
-            "--http-token {shown}: expected a first line of at least 16 characters"
-        )),
+        Some(line) if line.len() >= 16 && !line.contains('\0') => Ok(Some(line.to_owned())),
+        _ => Err(format!("--http-token {shown}: {EXPECTED}")),
     }
 }
 

@@ -28,10 +28,18 @@ pub(super) fn columns(rows: &[Vec<String>]) -> String {
 pub(super) fn line(text: &str) -> String {
     let clean = |c: char| match c {
         '\n' | '\r' | '\t' => ' ',
-        c if c.is_control() => '\u{fffd}',
+        c if c.is_control() || turns(c) => '\u{fffd}',
         c => c,
     };
     text.trim().chars().map(clean).collect()
+}
+
+/// What has a terminal show words in another order, or not at all.
+fn turns(c: char) -> bool {
+    matches!(
+        c,
+        '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{61c}' | '\u{feff}'
+    )
 }
 
 pub(super) fn time(duration: Duration) -> String {

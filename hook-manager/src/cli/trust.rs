@@ -6,7 +6,7 @@ use clap::Args;
 use hook_manager::trust::{Content, Trust};
 use serde_json::json;
 
-use super::{ListOutput, SourceArgs, failed, list, print, run::build_to_look};
+use super::{ListOutput, SourceArgs, failed, list, print, run::build_to_look, show, table};
 
 /// Records that a project's hooks may run, as they are now
 ///
@@ -75,11 +75,20 @@ fn done(args: &TrustArgs) -> Result<ExitCode, String> {
     }
     let content = content.map_err(in_words)?;
     if args.output == ListOutput::Table {
-        print(&list::text(&args.sources.places(), &manager));
+        let mut text = list::text(&args.sources.places(), &manager);
+        for line in list::cut(&manager) {
+            text.push_str(&format!("\n{line}"));
+        }
         let files = content.files().iter().filter(|file| file.exists());
         for file in files {
-            print(&format!("as it is: {}", file.display()));
+            text.push_str(&format!(
+                "\nas it is: {}",
+                table::line(&file.display().to_string())
+            ));
         }
+        show(&text).map_err(|err| {
+            format!("nothing is recorded, for it cannot be shown: standard output: {err}; expected somebody who looks")
+        })?;
     }
     trust.record(&content).map_err(in_words)?;
     Ok(told(args, true, &format!("trusted, in {record}")))

@@ -3,15 +3,12 @@
 //! `python3 missing.py` ends with status 2, the very status by which a hook blocks. So does a shell
 //! that cannot read its own command line. Neither is a decision.
 
-use std::{
-    fs,
-    os::unix::fs::PermissionsExt,
-    path::{Path, PathBuf},
-};
+use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
 use self::script::{Script, sentence};
 
 mod never_ran;
+mod runners;
 mod script;
 mod words;
 
@@ -32,16 +29,18 @@ pub(super) fn check(line: &Line, cwd: &Path) -> Result<(), String> {
     }
 }
 
-/// The program of a simple line, and every file that is plain to see as one that it runs.
-pub(crate) fn runs(line: &Line, cwd: &Path) -> (Option<String>, Vec<PathBuf>) {
+/// The program of a simple line, and the names of the files that are plain to see as what it runs.
+pub(crate) fn runs<'a>(line: &'a Line, cwd: &Path) -> (Option<&'a str>, Vec<&'a str>) {
     let [words] = line.commands.as_slice() else {
         return (None, Vec::new());
     };
-    let program = words.first();
+    let program = words.first().map(String::as_str);
     let by_path = program.filter(|program| program.contains('/'));
-    let script = Script::of(words).map(|script| script.name);
-    let files = by_path.map(String::as_str).into_iter().chain(script);
-    (program.cloned(), files.map(|file| cwd.join(file)).collect())
+    let scripts = match Script::of(words) {
+        Some(script) => vec![script.name],
+        None => runners::scripts(words, |name| cwd.join(name).is_file()),
+    };
+    (program, by_path.into_iter().chain(scripts).collect())
 }
 
 /// Whether a shell or the system finds a program of this name.

@@ -70,29 +70,34 @@ impl Recipe {
                 return Ok(());
             }
             let (_, files) = preflight::runs(line, cwd);
-            files.iter().try_for_each(|file| {
-                self.file_check.check_program(file, self.project.as_deref())?;
-                self.was_looked_at(file)
+            files.iter().try_for_each(|name| {
+                self.file_check
+                    .check_program(&cwd.join(name), self.project.as_deref())?;
+                self.was_looked_at(name, cwd)
             })
         });
         checked.map_err(|why| HookError::CouldNotStart(why.into()))
     }
 
-    /// A relative name is another file's in another folder of the project.
-    fn was_looked_at(&self, file: &Path) -> Result<(), String> {
+    /// A relative name is another file's in another folder, of the project or not.
+    fn was_looked_at(&self, name: &str, cwd: &Path) -> Result<(), String> {
         let (Some(trusted), Some(project)) = (&self.trusted, &self.project) else {
             return Ok(());
         };
-        let (Ok(real), Ok(project)) = (fs::canonicalize(file), fs::canonicalize(project)) else {
+        let file = cwd.join(name);
+        let (Ok(real), Ok(project)) = (fs::canonicalize(&file), fs::canonicalize(project)) else {
             return Ok(());
         };
-        match real.starts_with(&project) && !trusted.contains(&real) {
-            true => Err(format!(
+        let is_ours = real.starts_with(&project);
+        // Nobody looks at programs outside of the project: at that one of them that the line means.
+        let is_meant = || fs::canonicalize(self.home().join(name)).is_ok_and(|meant| meant == real);
+        match trusted.contains(&real) || (!is_ours && is_meant()) {
+            true => Ok(()),
+            false => Err(format!(
                 "{}: it is not what was looked at when the hooks were trusted; expected the same file from every \
                  folder, by its path from $CLAUDE_PROJECT_DIR on",
                 file.display()
             )),
-            false => Ok(()),
         }
     }
 

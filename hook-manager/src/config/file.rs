@@ -3,9 +3,11 @@
 use std::{
     fs,
     io::{self, Read},
+    os::unix::fs::OpenOptionsExt,
     path::Path,
 };
 
+use rustix::fs::OFlags;
 use toml::de::{DeTable, DeValue};
 
 use super::{
@@ -35,9 +37,16 @@ pub(crate) fn read_file(config: &mut Config, path: &Path) -> Result<(), BuildErr
     const EXPECTED: &str = "a TOML file of up to 1 MiB";
     let unreadable = |err: io::Error| whole(err.to_string(), EXPECTED);
     let mut text = String::new();
-    // As far as it is one: a device has no size, and no end.
-    let mut file = fs::File::open(path).map_err(unreadable)?.take(LIMIT + 1);
-    file.read_to_string(&mut text).map_err(unreadable)?;
+    // Without waiting: it may be a pipe.
+    let mut options = fs::OpenOptions::new();
+    options.read(true).custom_flags(OFlags::NONBLOCK.bits() as i32);
+    let file = options.open(path).map_err(unreadable)?;
+    if !file.metadata().map_err(unreadable)?.is_file() {
+        return Err(whole("no ordinary file".into(), EXPECTED));
+    }
+    file.take(LIMIT + 1)
+        .read_to_string(&mut text)
+        .map_err(unreadable)?;
     if text.len() as u64 > LIMIT {
         return Err(whole("more than that".into(), EXPECTED));
     }

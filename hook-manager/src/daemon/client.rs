@@ -1,7 +1,7 @@
 //! The client's side: blocking, without a runtime, and with a deadline on everything, for somebody waits.
 
 use std::{
-    env, fs, io, thread,
+    env, io,
     time::{Duration, Instant},
 };
 
@@ -72,7 +72,7 @@ fn ask(args: &RunArgs, asked: &Asked) -> Result<Way, String> {
     let place = Place::of(&args.sources);
     let patience = match args.daemon {
         // Nobody else will do it.
-        Some(Daemon::Always) => STARTING,
+        Some(Daemon::Always) => left(asked, STARTING),
         _ => GREETING,
     };
     let mut talk = match (Talk::open(&place, patience, Foreign::IsAskedToGo), args.daemon) {
@@ -84,18 +84,28 @@ fn ask(args: &RunArgs, asked: &Asked) -> Result<Way, String> {
             }
             return Err(trouble.to_string());
         }
-        (Err(trouble), Some(Daemon::Always)) if trouble.passes() => started(args, &place)?,
+        (Err(trouble), Some(Daemon::Always)) if trouble.passes() => {
+            started(args, &place, left(asked, STARTING))?
+        }
         (Err(trouble), _) => return Err(trouble.to_string()),
     };
     match order(&mut talk, args, asked, input) {
         // It was about to end when we came, which is nobody's fault: the next one will do it.
         Err(not_run) if not_run.is_ending && args.daemon == Some(Daemon::Always) => {
-            let mut talk = started(args, &place)?;
+            let mut talk = started(args, &place, left(asked, STARTING))?;
             order(&mut talk, args, asked, input)
         }
         told => told,
     }
     .map_err(|not_run| not_run.why)
+}
+
+/// What of a time the event's own deadline leaves; a daemon that is well answers in less than the rest.
+fn left(asked: &Asked, most: Duration) -> Duration {
+    let left = asked
+        .deadline
+        .map(|total| total.saturating_sub(asked.started.elapsed()));
+    left.map_or(most, |left| left.clamp(GREETING, most))
 }
 
 /// Why a daemon has not taken an event on: no hook has been started.
@@ -132,7 +142,7 @@ impl From<io::Error> for NotRun {
 /// An error means that no hook has been started.
 fn order(talk: &mut Talk, args: &RunArgs, asked: &Asked, input: &[u8]) -> Result<Way, NotRun> {
     let accepting = match args.daemon {
-        Some(Daemon::Always) => STARTING,
+        Some(Daemon::Always) => left(asked, STARTING),
         _ => ACCEPTING,
     };
     let environment = wire::pack(env::vars_os());
@@ -178,31 +188,46 @@ fn order(talk: &mut Talk, args: &RunArgs, asked: &Asked, input: &[u8]) -> Result
 }
 
 /// Ends the hooks of a daemon that was killed: there is nobody else to do it before the next daemon comes.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "there is no runtime here, and nothing to be told by"
-)]
 pub(crate) fn end_what_is_left(sources: &SourceArgs, daemon: u32) {
-    const DYING: Duration = Duration::from_millis(500);
-    let until = Instant::now() + DYING;
-    // Its socket is closed a moment before it is dead.
-    while lives(daemon) {
-        if Instant::now() >= until {
-            return;
-        }
-        thread::sleep(Duration::from_millis(5));
-    }
     // Somebody waits for us.
-    process::end_leftovers(Place::of(sources).owner(), DYING);
+    const DYING: Duration = Duration::from_millis(500);
+    // Its socket is closed a moment before it is dead.
+    if is_dead_within(daemon, DYING) {
+        process::end_leftovers(Place::of(sources).owner(), DYING);
+    }
 }
 
-fn lives(pid: u32) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let after_name = stat.rsplit(')').next().unwrap_or_default();
-    let mut fields = after_name.split_ascii_whitespace();
-    let is_zombie = matches!(fields.next(), None | Some("Z" | "X"));
-    // Its first thread may have ended before the others.
-    !is_zombie || fields.nth(16).is_some_and(|threads| threads != "1")
+/// Waits for a process's end, that of its last thread.
+#[cfg(target_os = "linux")]
+fn is_dead_within(pid: u32, patience: Duration) -> bool {
+    use rustix::{
+        event::{PollFd, PollFlags, poll},
+        io::Errno,
+        process::{Pid, PidfdFlags, pidfd_open},
+    };
+
+    let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else {
+        return false;
+    };
+    let process = match pidfd_open(pid, PidfdFlags::empty()) {
+        Ok(process) => process,
+        Err(err) => return err == Errno::SRCH,
+    };
+    let until = Instant::now() + patience;
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        let left = left.try_into().ok();
+        match poll(&mut [PollFd::new(&process, PollFlags::IN)], left.as_ref()) {
+            Err(Errno::INTR) => {}
+            told => return told.is_ok_and(|ended| ended > 0),
+        }
+    }
+}
+
+/// Nowhere else is anything to be ended.
+#[cfg(not(target_os = "linux"))]
+fn is_dead_within(_: u32, _: Duration) -> bool {
+    false
 }
 
 /// Asks the daemon something else, if there is one that answers.

@@ -365,7 +365,11 @@ fn with_handlers(group: &Node, handlers: Vec<Node>) -> Node {
 
 /// Whether a file of a project's `.claude` is there at all.
 pub(super) fn is_there(project: &Path, file: &str) -> bool {
-    fs::symlink_metadata(project.join(".claude").join(file)).is_ok()
+    use std::io::ErrorKind::{NotADirectory, NotFound};
+
+    let looked = fs::symlink_metadata(project.join(".claude").join(file));
+    // What may not be looked at is told by whoever reads it.
+    !looked.is_err_and(|err| matches!(err.kind(), NotFound | NotADirectory))
 }
 
 /// Whether a handler is the entry that install leaves.

@@ -62,7 +62,7 @@ pub fn end_leftovers(owner: &str, grace: Duration) -> usize {
 
 #[cfg(target_os = "linux")]
 mod linux {
-    use std::{collections::HashSet, fs, os::fd::OwnedFd, thread};
+    use std::{collections::HashSet, fs, os::fd::OwnedFd, path::PathBuf, thread};
 
     use rustix::process::{Pid, PidfdFlags, Signal, getpid, pidfd_open, pidfd_send_signal};
 
@@ -103,7 +103,7 @@ mod linux {
             return Vec::new();
         };
         let bears = |pid: Pid| {
-            let environ = fs::read(format!("/proc/{}/environ", pid.as_raw_pid())).ok()?;
+            let environ = environ(pid)?;
             let (one, theirs, pid, started) = read(&environ)?;
             (one == owner && theirs == numbering && !lives(pid, started)).then_some(())
         };
@@ -117,6 +117,14 @@ mod linux {
                 Some((pid, process))
             })
             .collect()
+    }
+
+    /// Of any thread that lives: the first may have ended before the others, and then has none.
+    fn environ(pid: Pid) -> Option<Vec<u8>> {
+        let read = |of: PathBuf| fs::read(of.join("environ")).ok().filter(|text| !text.is_empty());
+        let process = PathBuf::from(format!("/proc/{}", pid.as_raw_pid()));
+        let threads = || fs::read_dir(process.join("task")).into_iter().flatten().flatten();
+        read(process.clone()).or_else(|| threads().find_map(|thread| read(thread.path())))
     }
 
     /// Owner, numbering, process, and its beginning. The last mark is the one that counts, as in an environment.

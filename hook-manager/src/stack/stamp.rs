@@ -64,11 +64,13 @@ impl Files {
         };
         let place = project.unwrap_or(Path::new("/"));
         let expand = |word: &str| PathBuf::from(placeholder::expand(word, place));
+        let from = project.map(Path::to_path_buf).or_else(|| env::current_dir().ok());
+        let from = from.unwrap_or_default();
         for word in own_words(handler) {
             let path = expand(&word);
-            // Which words are files is asked now: a flag or an argument for the hook is none.
-            let from = project.map(Path::to_path_buf).or_else(|| env::current_dir().ok());
-            if from.unwrap_or_default().join(&path).is_file() {
+            // Which words are files is asked now: a flag or an argument for the hook is none. What is not there may come.
+            let may_come = || is_name_of_file(&word) && !from.join(&path).exists();
+            if from.join(&path).is_file() || may_come() {
                 add(path);
             }
         }
@@ -201,6 +203,16 @@ fn cut(hash: Sha256) -> Stamp {
     let mut stamp = Stamp::default();
     stamp.copy_from_slice(&hash.finalize()[..16]);
     stamp
+}
+
+/// Whether a word looks like a file's path, or like the name of a script.
+fn is_name_of_file(word: &str) -> bool {
+    let is_plain =
+        |c: char| c.is_alphanumeric() || matches!(c, '/' | '.' | '_' | '-' | '+' | '@' | '$' | '{' | '}');
+    let ending = Path::new(word).extension().and_then(|ending| ending.to_str());
+    let has_ending =
+        ending.is_some_and(|ending| ending.len() <= 4 && ending.starts_with(char::is_alphabetic));
+    !word.starts_with('-') && word.chars().all(is_plain) && (word.contains('/') || has_ending)
 }
 
 /// The words of a command line that may name a file of the hook itself.

@@ -5,14 +5,12 @@ use std::{
     io::{self, Read, Write},
     os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
-    thread,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, SystemTime},
 };
 
-use rustix::{
-    fs::{FlockOperation, OFlags, flock},
-    io::Errno,
-};
+use rustix::{fs::OFlags, io::Errno};
+
+use crate::lock;
 
 /// More than any state; a larger file is not one.
 pub(super) const LIMIT: u64 = 64 * 1024 * 1024;
@@ -64,7 +62,7 @@ impl Folder {
 
     fn usable(&self) -> io::Result<()> {
         match &self.refused {
-            Some(why) => Err(io::Error::other(why.clone())),
+            Some(why) => Err(io::Error::other(format!("{}: {why}", self.path.display()))),
             None => Ok(()),
         }
     }
@@ -125,58 +123,62 @@ impl Folder {
     /// Waits for the lock, two seconds at most.
     pub(super) fn lock(&self) -> io::Result<Lock> {
         self.usable()?;
+        let path = self.file("state.lock");
+        let named = |err: io::Error| with_name(&path, &err);
         let file = private()
             .create(true)
             .truncate(false)
-            .open(self.file("state.lock"))?;
-        let started = Instant::now();
-        loop {
-            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) => return Ok(Lock { _file: file }),
-                Err(Errno::WOULDBLOCK | Errno::INTR) => {
-                    if started.elapsed() > PATIENCE {
-                        return Err(io::Error::other(
-                            "another process holds the lock for more than 2 s",
-                        ));
-                    }
-                    // Whoever saves is on a thread that may block.
-                    #[allow(clippy::disallowed_methods, reason = "a file's lock cannot be awaited")]
-                    thread::sleep(Duration::from_millis(5));
-                }
-                Err(err) => return Err(err.into()),
-            }
+            .open(&path)
+            .map_err(named)?;
+        match lock::take(&file, PATIENCE).map_err(|err| named(err.into()))? {
+            true => Ok(Lock { _file: file }),
+            false => Err(io::Error::other(format!(
+                "{}: another process holds the lock for more than 2 s",
+                path.display()
+            ))),
         }
     }
 
     /// Replaces the state: after a crash at any moment there is the old one or the new one.
     pub(super) fn write(&self, text: &[u8], _lock: &Lock) -> io::Result<()> {
         let new = self.file("state.json.new");
+        let named = |err: io::Error| with_name(&new, &err);
         match fs::remove_file(&new) {
-            Err(err) if err.kind() != io::ErrorKind::NotFound => return Err(err),
+            Err(err) if err.kind() != io::ErrorKind::NotFound => return Err(named(err)),
             _ => {}
         }
-        let mut file = private().create_new(true).open(&new)?;
-        file.write_all(text)?;
-        file.sync_all()?;
-        fs::rename(&new, self.state())?;
-        File::open(&self.path)?.sync_all()
+        let mut file = private().create_new(true).open(&new).map_err(named)?;
+        file.write_all(text)
+            .and_then(|()| file.sync_all())
+            .map_err(named)?;
+        fs::rename(&new, self.state()).map_err(|err| with_name(&self.state(), &err))?;
+        File::open(&self.path)
+            .and_then(|folder| folder.sync_all())
+            .map_err(|err| with_name(&self.path, &err))
     }
 
     /// Opens a file to write behind its end.
     pub(super) fn append(&self, name: &str) -> io::Result<File> {
         self.usable()?;
         let mut options = private();
-        options.append(true).create(true).open(self.file(name))
+        let path = self.file(name);
+        let file = options.append(true).create(true).open(&path);
+        file.map_err(|err| with_name(&path, &err))
     }
 }
 
-/// For its owner alone, and never through a link.
+/// The system says what is wrong, and not with which file.
+fn with_name(file: &Path, err: &io::Error) -> io::Error {
+    io::Error::new(err.kind(), format!("{}: {err}", file.display()))
+}
+
+/// For its owner alone, never through a link, and without waiting where it is a pipe.
 fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
     options
         .write(true)
         .mode(0o600)
-        .custom_flags(OFlags::NOFOLLOW.bits() as i32);
+        .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits() as i32);
     options
 }
 

@@ -361,3 +361,30 @@ fn a_daemon_that_is_started_on_demand_holds_nothing_of_the_askers_open() {
     assert!(!open.is_empty() && !open.contains(&held), "{open:?}");
     end_daemons_of(&project);
 }
+
+#[test]
+fn a_daemon_that_hangs_or_never_comes_up_takes_no_longer_than_the_deadline() {
+    let project = Project::with_hook("Stop", json!({ "type": "command", "command": "true" }));
+    let args = ["--daemon", "always", "--deadline", "0.5"];
+    let late = |why: &str| {
+        let began = Instant::now();
+        let ran = project.run("Stop", "{}", &args);
+        assert!(ran.stderr.contains("no daemon answers"), "{ran:?}");
+        let took = began.elapsed();
+        assert!(took < Duration::from_secs(4), "{why}: {took:?}");
+        ran
+    };
+    let daemon = Daemon::start(&project, &[]);
+    daemon.signal(Signal::STOP);
+    late("it was stopped");
+    drop(daemon);
+    project.file(".claude/hook-manager.toml", "deadline = true\n");
+    let ran = late("its figures make no sense");
+    let log = ran
+        .stderr
+        .split("its log is ")
+        .nth(1)
+        .and_then(|rest| rest.lines().next());
+    let log = fs::read_to_string(log.unwrap_or_else(|| panic!("no log: {ran:?}"))).unwrap();
+    assert!(log.contains("deadline"), "{log}");
+}

@@ -113,6 +113,39 @@ fn hooks_that_have_not_changed_keep_their_cached_answers_when_others_have() {
 }
 
 #[test]
+fn a_circuit_stays_open_over_new_settings_although_no_state_can_be_kept() {
+    for can_be_kept in [true, false] {
+        let settings = |timeout: u32| {
+            let fails = json!({ "type": "command", "command": "echo run >> runs; exit 1" });
+            let other = json!({ "type": "command", "command": "true", "timeout": timeout });
+            json!({ "hooks": { "Stop": [{ "hooks": [fails, other] }] } }).to_string()
+        };
+        let project = Project::empty();
+        if !can_be_kept {
+            project.file(".state", "no folder\n");
+        }
+        project.file(".claude/settings.json", &settings(5));
+        let _daemon = Daemon::start(&project, &[]);
+        let run = || project.run("Stop", "{}", &["--daemon", "always", "--output", "host"]);
+        let runs = || lines(&project.path().join("runs"));
+        for _ in 0..3 {
+            run();
+        }
+        let told = run();
+        assert!(
+            runs() == 3 && told.stdout.contains("systemMessage"),
+            "it is left alone: {told:?}"
+        );
+        for timeout in [6, 7] {
+            project.file(".claude/settings.json", &settings(timeout));
+            let told = run();
+            assert!(!told.stdout.contains("systemMessage"), "once is enough: {told:?}");
+            assert_eq!(runs(), 3, "{can_be_kept}");
+        }
+    }
+}
+
+#[test]
 fn settings_that_everybody_may_change_leave_the_hooks_of_before() {
     use std::os::unix::fs::PermissionsExt;
 

@@ -71,6 +71,12 @@ fn what_the_host_would_not_do_is_said_and_nothing_is_dropped_in_silence() {
             1,
         ),
         (
+            group("PreToolUse", "", handler(json!({ "cache": { "ttl": 60 } }))),
+            Warning,
+            ".cache has no effect here, expected it inside `hookManager`",
+            1,
+        ),
+        (
             group("PreToolUse", "", handler(json!({ "description": 5 }))),
             Ignored,
             ".description is not a field",

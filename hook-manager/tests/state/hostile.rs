@@ -100,6 +100,47 @@ fn a_state_that_is_a_pipe_a_folder_or_a_link_holds_up_nobody() {
     }
 }
 
+#[test]
+fn what_is_in_the_way_of_the_state_is_named_and_holds_up_nobody() {
+    for (file, is_pipe) in [
+        ("state.lock", true),
+        ("state.lock", false),
+        ("state.json.new", false),
+        ("performance.jsonl", true),
+        ("performance.jsonl", false),
+        ("", false),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("state");
+        let at = folder.join(file);
+        match (file, is_pipe) {
+            ("", _) => fs::write(&folder, "no folder").unwrap(),
+            (_, false) => fs::create_dir_all(at.join("deep")).unwrap(),
+            (_, true) => {
+                fs::create_dir(&folder).unwrap();
+                assert!(Command::new("mkfifo").arg(&at).status().unwrap().success());
+            }
+        }
+        let (done, is_done) = mpsc::channel();
+        thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread();
+            let runtime = { runtime }.enable_all().build().unwrap();
+            let builder = builder(&folder, &Arc::default()).performance_log(true);
+            let manager = builder.build().unwrap();
+            runtime.block_on(manager.execute(bash("ls")));
+            let told = manager.save().unwrap_err().to_string();
+            done.send((told, manager.health().to_string())).unwrap();
+        });
+        let (told, health) = is_done.recv_timeout(Duration::from_secs(20)).expect(file);
+        let name = at.display().to_string();
+        let name = name.trim_end_matches('/');
+        assert!(
+            told.contains(name) && health.contains(name),
+            "{file}: {told}; {health}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn figures_that_no_process_can_have_written_are_figures_like_others() {
     let dir = tempfile::tempdir().unwrap();
@@ -133,6 +174,36 @@ async fn figures_that_no_process_can_have_written_are_figures_like_others() {
         manager.save().unwrap();
         manager.save().unwrap();
     }
+}
+
+#[tokio::test]
+async fn far_too_many_of_everything_are_forgotten_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    build(dir.path()).save().unwrap();
+    let mut file = state(dir.path());
+    let event = json!({ "count": 1 });
+    let session = |at: u64| json!({ "seen_at": at, "runs": {}, "context": 0 });
+    file["events"] = (0..30_000)
+        .map(|n| (format!("Event{n}"), event.clone()))
+        .collect();
+    file["sessions"] = (0..30_000)
+        .map(|n| (format!("session-{n}"), session(n)))
+        .collect();
+    fs::write(dir.path().join("state.json"), file.to_string()).unwrap();
+    let began = std::time::Instant::now();
+    let manager = build(dir.path());
+    manager.execute(bash("ls")).await;
+    manager.save().unwrap();
+    // It was minutes, for which a signal was not heard.
+    assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+    let file = state(dir.path());
+    let sessions = file["sessions"].as_object().unwrap();
+    assert!(
+        sessions.len() <= 64 && sessions.contains_key("session-29999"),
+        "{}",
+        sessions.len()
+    );
+    assert!(file["events"].as_object().unwrap().len() <= 256);
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@
 
 mod catalog;
 mod feed;
+mod news;
 mod publisher;
 mod rules;
 

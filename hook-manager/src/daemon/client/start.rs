@@ -9,10 +9,13 @@ use std::{
 };
 
 use super::{
-    STARTING,
+    GREETING,
     talk::{Foreign, Talk},
 };
-use crate::{cli::RunArgs, daemon::place::Place};
+use crate::{
+    cli::RunArgs,
+    daemon::place::{Place, with_name},
+};
 
 /// The log of daemons that were started on demand is begun anew when it is larger than that.
 const LOG_LIMIT: u64 = 1 << 20;
@@ -26,7 +29,8 @@ pub(super) fn start(args: &RunArgs, place: &Place) -> io::Result<()> {
         .create(true)
         .append(true)
         .mode(0o600)
-        .open(place.log())?;
+        .open(place.log())
+        .map_err(|err| with_name(&place.log(), &err, "a file for its log"))?;
     if log.metadata()?.len() > LOG_LIMIT {
         log.set_len(0)?;
     }
@@ -67,16 +71,20 @@ pub(super) fn start(args: &RunArgs, place: &Place) -> io::Result<()> {
     clippy::disallowed_methods,
     reason = "there is no runtime here, and nothing to be told by"
 )]
-pub(super) fn started(args: &RunArgs, place: &Place) -> Result<Talk, String> {
-    let until = Instant::now() + STARTING;
+pub(super) fn started(args: &RunArgs, place: &Place, patience: Duration) -> Result<Talk, String> {
+    let until = Instant::now() + patience;
     for turn in 0_u32.. {
         // Again and again: one that is about to end may still hold the place, and a second one gives way.
         if turn % 50 == 0 {
             start(args, place).map_err(|err| err.to_string())?;
         }
-        match Talk::open(place, STARTING, Foreign::IsAskedToGo) {
+        let left = until.saturating_duration_since(Instant::now());
+        match Talk::open(place, left.max(GREETING), Foreign::IsAskedToGo) {
             Ok(talk) => return Ok(talk),
-            Err(trouble) if Instant::now() >= until => return Err(trouble.to_string()),
+            // Why it did not come up, it has told nobody else.
+            Err(trouble) if Instant::now() >= until => {
+                return Err(format!("{trouble}; its log is {}", place.log().display()));
+            }
             Err(_) => thread::sleep(Duration::from_millis(10)),
         }
     }

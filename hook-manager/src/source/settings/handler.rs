@@ -382,6 +382,12 @@ impl HandlerReader<'_, '_, '_> {
                 }
                 // The type is what is wrong here, not the field.
                 None if of_some_kind(&key.name) => {}
+                _ if ours::OURS.contains(&&key.name[..]) => {
+                    let origin = self.origin(value, &key.name);
+                    let what = "has no effect here".into();
+                    self.file
+                        .say(Severity::Warning, origin, what, "it inside `hookManager`");
+                }
                 _ => self.file.unknown_field(key, &self.place, &known),
             }
         }

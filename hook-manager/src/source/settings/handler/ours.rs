@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// The fields inside.
-const OURS: &[&str] = &[
+pub(super) const OURS: &[&str] = &[
     "name",
     "guard",
     "idempotent",

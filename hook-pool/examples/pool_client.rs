@@ -1,8 +1,8 @@
 //! A client of a line protocol over TCP: many requests at once, few connections.
 //!
 //! ```text
-//! cargo run -p hook-pool --example client              # 200 requests over at most 4 connections
-//! cargo run -p hook-pool --example client -- 1000 16
+//! cargo run -p hook-pool --example pool_client    # 200 requests over at most 4 connections
+//! cargo run -p hook-pool --example pool_client -- 1000 16
 //! ```
 //!
 //! The server is started in the same program; it answers each line with the line in capitals after 2 ms,

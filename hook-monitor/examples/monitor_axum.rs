@@ -1,7 +1,7 @@
 //! A server whose calls are counted, and a page that tells the figures in Prometheus' text format.
 //!
 //! ```text
-//! cargo run -p hook-monitor --example axum [127.0.0.1:3000]
+//! cargo run -p hook-monitor --example monitor_axum [127.0.0.1:3000]
 //!
 //! curl -s localhost:3000/hello/Ada
 //! curl -s localhost:3000/slow                  # half a second, to be seen in the histogram

@@ -1,7 +1,7 @@
 //! A shop front that hides a flaky warehouse: retries around a backend client, and around a route.
 //!
 //! ```console
-//! $ cargo run -p hook-retry --example axum            # or: ... --example axum 127.0.0.1:4000
+//! $ cargo run -p hook-retry --example retry_axum    # or: ... --example retry_axum 127.0.0.1:4000
 //! $ curl -i http://127.0.0.1:3000/stock/lamp          # two of three warehouse calls fail; you do not see it
 //! $ curl -i http://127.0.0.1:3000/stock/unicorn       # 404: a mistake of the caller, not retried
 //! $ curl -i http://127.0.0.1:3000/report              # a flaky route, retried as a whole

@@ -1,7 +1,7 @@
 //! A web server whose handlers share a pool of connections to a backend.
 //!
 //! ```text
-//! cargo run -p hook-pool --example axum                 # or another address: -- 127.0.0.1:8080
+//! cargo run -p hook-pool --example pool_axum    # or another address: -- 127.0.0.1:8080
 //!
 //! curl -i localhost:3000/upper/hello                    # HELLO, over a pooled connection
 //! curl -i localhost:3000/upper/hello                    # the same connection, second use

@@ -1,7 +1,7 @@
 //! A server whose upstream is flaky, with a circuit breaker before the routes that need it.
 //!
 //! ```text
-//! cargo run -p hook-breaker --example axum            # 127.0.0.1:3000, or the address given
+//! cargo run -p hook-breaker --example breaker_axum    # 127.0.0.1:3000, or the address given
 //!
 //! curl -i localhost:3000/quote                        # 200: the upstream is well
 //! curl -X POST localhost:3000/upstream/down           # now it is not

@@ -1,7 +1,7 @@
 //! A client that keeps at it: retries around a timeout per attempt around a TCP round trip.
 //!
 //! ```console
-//! $ cargo run -p hook-retry --example client
+//! $ cargo run -p hook-retry --example retry_client
 //! ```
 //!
 //! The server it talks to is in this program, on a free port of 127.0.0.1. It hangs up on one connection,

@@ -1,7 +1,7 @@
 //! A server whose slow answers are computed once and then served from memory.
 //!
 //! ```text
-//! cargo run -p hook-cache --example axum            # or: ... --example axum 127.0.0.1:8080
+//! cargo run -p hook-cache --example cache_axum    # or: ... --example cache_axum 127.0.0.1:8080
 //!
 //! curl -i 127.0.0.1:3000/report/2024                # takes a second, the first time
 //! curl -i 127.0.0.1:3000/report/2024                # served from memory for half a minute

@@ -2,7 +2,7 @@
 //! once while it is open, and it closes by itself when the service is well again.
 //!
 //! ```text
-//! cargo run -p hook-breaker --example client          # ends by itself after about three seconds
+//! cargo run -p hook-breaker --example breaker_client    # ends by itself after about three seconds
 //! ```
 
 use std::{io, net::SocketAddr, time::Duration};

@@ -1,0 +1,6 @@
+//! The watch over the calls of real monitors, in virtual time.
+
+mod judging;
+mod support;
+mod targets;
+mod telling;
