@@ -1,4 +1,4 @@
-use std::{fmt, hash::Hash, time::Duration};
+use std::{borrow::Borrow, fmt, hash::Hash, time::Duration};
 
 use hook_monitor::{Gather, Source};
 
@@ -17,9 +17,10 @@ impl<K: Hash + Eq, V: Clone> CacheHandle<K, V> {
     }
 
     /// See [`ResultCache::invalidate`].
-    pub fn invalidate(&self, key: &K) -> bool
+    pub fn invalidate<Q>(&self, key: &Q) -> bool
     where
-        K: Clone,
+        K: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     {
         self.cache.invalidate(key)
     }

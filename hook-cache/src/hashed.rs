@@ -3,8 +3,8 @@ use std::hash::{BuildHasherDefault, Hash, Hasher};
 /// A key and its hash, which is found once per call and used by every table of the cache.
 ///
 /// So a `Hash` of the user's never runs under a lock, and a table that grows asks for none.
-#[derive(Clone)]
-pub(crate) struct Hashed<K> {
+#[derive(Clone, Debug)]
+pub struct Hashed<K> {
     pub(crate) hash: u64,
     pub(crate) key: K,
 }

@@ -1,4 +1,4 @@
-use std::{fmt, hash::Hash, marker::PhantomData, sync::Arc, time::Duration};
+use std::{borrow::Borrow, fmt, hash::Hash, marker::PhantomData, sync::Arc, time::Duration};
 
 use tower_layer::Layer;
 
@@ -7,6 +7,7 @@ use crate::{
     carry::{Restart, Resume},
     config::Config,
     errors::{ErrorsReleased, ErrorsShared, ErrorsSharedBy},
+    key::{FindKey, KeyInRequest},
     knobs::knobs,
     policy::{StoreIfKey, StoreIfNoted, StoreIfRequest},
     store::Limits,
@@ -50,6 +51,36 @@ where
         Self::with(
             Config::default(),
             Arc::new(key),
+            Arc::new(StoreAll),
+            Arc::new(ErrorsReleased),
+        )
+    }
+}
+
+impl<K, V, G, Q> CacheLayer<K, V, KeyInRequest<G, Q>>
+where
+    K: Borrow<Q> + Hash + Eq,
+    V: Clone,
+    Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+{
+    /// As [`keyed_by`](CacheLayer::keyed_by), with a key that is a part of the request: a `&str` of it for keys that are
+    /// `String`s, say. A hit copies nothing then; a miss makes the key that is kept.
+    ///
+    /// ```
+    /// use hook_cache::CacheLayer;
+    /// use axum::{extract::Request, http::Method};
+    ///
+    /// // One answer for each path, whatever the query. The keys are `String`s.
+    /// let layer = CacheLayer::<_, u16, _>::keyed_by_ref(|req: &Request| (req.method() == Method::GET).then(|| req.uri().path()));
+    /// # drop(layer);
+    /// ```
+    pub fn keyed_by_ref<Req>(key: G) -> Self
+    where
+        G: Fn(&Req) -> Option<&Q>,
+    {
+        Self::with(
+            Config::default(),
+            Arc::new(KeyInRequest::new(key)),
             Arc::new(StoreAll),
             Arc::new(ErrorsReleased),
         )
@@ -126,7 +157,7 @@ where
     /// ```
     pub fn store_if<Req, P>(self, judge: P) -> CacheLayer<K, V, F, StoreIfRequest<P>, X, D>
     where
-        F: Fn(&Req) -> Option<K>,
+        F: FindKey<Req, K>,
         Req: Clone,
         P: Fn(&Req, &V) -> bool,
     {
@@ -149,7 +180,7 @@ where
         judge: P,
     ) -> CacheLayer<K, V, F, StoreIfNoted<G, P>, X, D>
     where
-        F: Fn(&Req) -> Option<K>,
+        F: FindKey<Req, K>,
         G: Fn(&Req) -> N,
         P: Fn(&N, &V) -> bool,
     {

@@ -13,6 +13,7 @@ mod handle;
 mod hashed;
 #[cfg(feature = "http")]
 pub mod http;
+mod key;
 mod knobs;
 mod layer;
 mod load;
@@ -28,6 +29,7 @@ pub use builder::ResultCacheBuilder;
 pub use carry::{Background, Carry, Restart, Resume};
 pub use errors::{Errors, ErrorsReleased, ErrorsShared, ErrorsSharedBy};
 pub use handle::CacheHandle;
+pub use key::{FindKey, KeyInRequest};
 pub use layer::CacheLayer;
 pub use policy::{StoreAll, StoreIf, StoreIfKey, StoreIfNoted, StoreIfRequest};
 pub use result_cache::ResultCache;

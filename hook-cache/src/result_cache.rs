@@ -1,4 +1,4 @@
-use std::{fmt, future::Future, hash::Hash, sync::Arc, time::Duration};
+use std::{borrow::Borrow, fmt, future::Future, hash::Hash, sync::Arc, time::Duration};
 
 use crate::{
     CacheStats,
@@ -58,8 +58,14 @@ impl<K: Hash + Eq, V: Clone> ResultCache<K, V> {
 
     /// The value under `key`, if there is one and it is not past its deadline: at the deadline itself
     /// it is gone. A dead entry that is found is removed.
+    ///
+    /// As with the maps of the standard library, `key` may be a borrowed form of the key: a `&str` for a `String`.
     #[inline]
-    pub fn get(&self, key: &K) -> Option<V> {
+    pub fn get<Q>(&self, key: &Q) -> Option<V>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
         let value = self.fresh(self.hash(key), key);
         if value.is_none() {
             self.counts().one(Count::Miss);
@@ -68,7 +74,11 @@ impl<K: Hash + Eq, V: Clone> ResultCache<K, V> {
     }
 
     /// Whether [`get`](Self::get) would find something. Counts nowhere, and makes no life longer.
-    pub fn contains(&self, key: &K) -> bool {
+    pub fn contains<Q>(&self, key: &Q) -> bool
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
         self.holds(key)
     }
 
@@ -159,11 +169,12 @@ impl<K: Hash + Eq, V: Clone> ResultCache<K, V> {
     ///
     /// What a load brings that had begun before is not stored, and is given only to those who were
     /// waiting for it before. A remembered error is forgotten.
-    pub fn invalidate(&self, key: &K) -> bool
+    pub fn invalidate<Q>(&self, key: &Q) -> bool
     where
-        K: Clone,
+        K: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     {
-        self.remove(key)
+        self.remove(key.to_owned())
     }
 
     /// Removes everything, also from loads under way, as [`invalidate`](Self::invalidate) does.

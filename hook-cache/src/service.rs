@@ -10,10 +10,10 @@ use tower_service::Service;
 
 use crate::{
     carry::{Background, Carry, Restart},
-    core::Asked,
     errors::{Errors, ErrorsReleased},
     future::{Calling, Loading, OneCall, Refresh, ResponseFuture},
     hashed::Hashed,
+    key::{FindKey, sealed::Looked},
     layer::Shared,
     policy::{StoreAll, StoreIf},
     stats::Count,
@@ -81,7 +81,7 @@ where
     S: Service<Req, Response = V> + Clone,
     K: Hash + Eq + Clone,
     V: Clone,
-    F: Fn(&Req) -> Option<K>,
+    F: FindKey<Req, K>,
     J: StoreIf<Req, K, V>,
     X: Errors<S::Error>,
     D: Carry<Loading<S, Req, J::Note>> + Background<Refresh<S, Req, K, V, F, J, X, D>>,
@@ -99,15 +99,14 @@ where
     #[inline]
     fn call(&mut self, req: Req) -> Self::Future {
         let cache = &self.shared.cache;
-        let Some(key) = (self.shared.key)(&req) else {
-            cache.counts().one(Count::Bypassed);
-            return ResponseFuture::passing_by(Calling::new(self.inner.clone(), req));
-        };
-        let key = cache.hashed(key);
-        match cache.ask(key.hash, &key.key) {
-            Asked::Hit(value) => ResponseFuture::hit(value),
-            Asked::Stale(value, serial) => self.stale(req, key, value, serial),
-            Asked::Absent => ResponseFuture::miss(self.shared.clone(), key, self.one_call(req), None),
+        match self.shared.key.look_up(&req, cache) {
+            Looked::Hit(value) => ResponseFuture::hit(value),
+            Looked::Stale(key, value, serial) => self.stale(req, key, value, serial),
+            Looked::Absent(key) => ResponseFuture::miss(self.shared.clone(), key, self.one_call(req), None),
+            Looked::Keyless => {
+                cache.counts().one(Count::Bypassed);
+                ResponseFuture::passing_by(Calling::new(self.inner.clone(), req))
+            }
         }
     }
 }

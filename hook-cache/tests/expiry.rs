@@ -79,7 +79,7 @@ async fn each_value_may_have_a_life_of_its_own() {
         advance(secs(step)).await;
         let keys = ["short", "five", "seven", "told"];
         assert_eq!(
-            keys.iter().filter(|key| cache.contains(key)).count(),
+            keys.iter().filter(|key| cache.contains(*key)).count(),
             left,
             "{step} s later"
         );

@@ -30,6 +30,7 @@ mod manage;
 mod manager;
 pub mod matcher;
 mod merge;
+mod most;
 mod output;
 mod ownership;
 mod plan;

@@ -153,6 +153,12 @@ impl fmt::Display for Problem {
     }
 }
 
+/// Whether a file of this name in a [directory of hooks](Sources::hooks_dir) may be a hook: not where it is hidden, a backup,
+/// of a kind that runs nothing, such as `.md` and `.log`, or without the `__` behind an event's name.
+pub fn may_be_hook(file_name: &str) -> bool {
+    directory::may_be_hook(file_name)
+}
+
 /// Reads all sources. What cannot be used is in [`Loaded::broken`] and [`Loaded::problems`]; it never
 /// takes the rest with it.
 ///

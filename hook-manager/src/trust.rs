@@ -22,18 +22,17 @@ use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use self::files::{Known, files, one};
 use crate::{
-    command::{Recipe, preflight::runs},
-    hook::{Handler, HookSpec},
-    lock,
+    lock, most,
     ownership::FileCheck,
     source::{self, Sources},
 };
 
+mod files;
+
 /// More than any record.
 const LIMIT: u64 = 16 << 20;
-/// A file of a hook that is larger is not looked through, and so never trusted.
-const LARGE: u64 = 256 << 20;
 /// Projects that are remembered; those that were trusted first go first.
 const PROJECTS: usize = 10_000;
 /// How long another process may hold the lock.
@@ -53,14 +52,6 @@ pub struct Content {
     digest: String,
     files: Vec<PathBuf>,
     is_empty: bool,
-}
-
-/// What is known of a file that decides what runs.
-enum Known {
-    /// What is in it.
-    Content,
-    /// That it leads to this one, outside of the project.
-    Link(PathBuf),
 }
 
 /// Why hooks are not run: a sentence that says what to do.
@@ -197,13 +188,7 @@ impl Trust {
         };
         self.change(|record| {
             record.projects.insert(content.of.clone(), entry);
-            while record.projects.len() > PROJECTS {
-                let oldest = record.projects.iter().min_by_key(|(_, entry)| entry.at);
-                let Some(oldest) = oldest.map(|(name, _)| name.clone()) else {
-                    break;
-                };
-                record.projects.remove(&oldest);
-            }
+            most::keep(PROJECTS, &mut record.projects, |entry| entry.at);
             true
         })
         .map(|_| ())
@@ -336,80 +321,6 @@ fn whole(path: &Path) -> PathBuf {
     fs::canonicalize(path)
         .or_else(|_| std::path::absolute(path))
         .unwrap_or_else(|_| path.to_owned())
-}
-
-/// Everything that decides what runs, each once, in an order that does not depend on who asks.
-fn files(sources: &Sources, hooks: &[HookSpec]) -> BTreeMap<PathBuf, Known> {
-    let mut files: Vec<PathBuf> = sources.settings.iter().map(|file| whole(file)).collect();
-    if let Some(project) = &sources.project {
-        let claude = whole(project).join(".claude");
-        let names = source::installed::PAIRS
-            .into_iter()
-            .flat_map(|(host, ours)| [host, ours]);
-        files.extend(names.chain(["hook-manager.toml"]).map(|name| claude.join(name)));
-    }
-    if let Some(dir) = &sources.hooks_dir {
-        let dir = whole(dir);
-        let entries = fs::read_dir(&dir).into_iter().flatten().flatten();
-        files.extend(entries.map(|entry| entry.path()).filter(|path| !path.is_dir()));
-    }
-    let mut files: BTreeMap<_, _> = files.into_iter().map(|file| (file, Known::Content)).collect();
-    let Some(project) = &sources.project else {
-        return files;
-    };
-    // As it is written, and as it is: a link in it may lead anywhere.
-    let project = [
-        std::path::absolute(project).unwrap_or_else(|_| project.clone()),
-        whole(project),
-    ];
-    for (named, real) in hooks.iter().flat_map(|hook| own_files(hook, &project[0])) {
-        if real.starts_with(&project[1]) {
-            files.insert(real, Known::Content);
-        } else if project.iter().any(|project| named.starts_with(project)) {
-            files.insert(named, Known::Link(real));
-        }
-    }
-    files
-}
-
-/// The programs and scripts that a hook plainly names, and where they really are.
-fn own_files(hook: &HookSpec, project: &Path) -> Vec<(PathBuf, PathBuf)> {
-    let handler = match &hook.handler {
-        Handler::Worker(worker) => &worker.run,
-        handler => handler,
-    };
-    if !matches!(handler, Handler::Shell { .. } | Handler::Exec { .. }) {
-        return Vec::new();
-    }
-    let recipe = Recipe {
-        handler: handler.clone(),
-        project: Some(project.into()),
-        env_allow: None,
-        file_check: FileCheck::Off,
-        trusted: None,
-    };
-    let home = recipe.home();
-    let Some(line) = recipe.line(&home) else {
-        return Vec::new();
-    };
-    let (_, files) = runs(&line, &home);
-    let files = files.into_iter().map(|name| home.join(name));
-    files
-        .filter_map(|file| fs::canonicalize(&file).ok().map(|real| (file, real)))
-        .collect()
-}
-
-/// A digest of a file's content.
-fn one(file: &Path) -> io::Result<String> {
-    // A named pipe would be waited for.
-    if !fs::metadata(file)?.is_file() {
-        return Err(io::Error::other("it is not an ordinary file"));
-    }
-    let mut digest = Sha256::new();
-    match io::copy(&mut File::open(file)?.take(LARGE + 1), &mut digest)? {
-        size if size > LARGE => Err(io::Error::other(format!("it has more than {LARGE} bytes"))),
-        _ => Ok(hex(digest)),
-    }
 }
 
 fn hex(digest: Sha256) -> String {

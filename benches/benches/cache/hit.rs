@@ -10,7 +10,7 @@ use benches::claims::Suite;
 use criterion::{BenchmarkId, Criterion};
 use tower::{Layer, Service};
 
-use crate::peers::{Answer, Key, MOKA, RAW, TR, moka, ours, plain, raw, theirs, warmed};
+use crate::peers::{Answer, Key, MOKA, RAW, TR, moka, ours, ours_by_ref, plain, raw, theirs, warmed};
 
 /// The look-ups of two threads.
 type Pair = [Box<dyn FnMut(&u64) + Send>; 2];
@@ -34,7 +34,32 @@ fn room(keys: u64) -> usize {
 pub(crate) fn one_thread(c: &mut Criterion) {
     for entries in [1_000, 1_000_000] {
         lines::<u64>(c, &format!("cache/hit/u64 keys, {entries} entries"), entries);
-        lines::<Arc<str>>(c, &format!("cache/hit/22-byte keys, {entries} entries"), entries);
+        let group = format!("cache/hit/22-byte keys, {entries} entries");
+        lines::<Arc<str>>(c, &group, entries);
+        by_ref(c, &group, entries);
+    }
+}
+
+/// The key is a part of the request, of which a hit makes no copy.
+fn by_ref(c: &mut Criterion, group: &str, entries: u64) {
+    let keys: Vec<Arc<str>> = (0..entries).map(Key::nth).collect();
+    let (order, room) = (order(entries), room(entries));
+    let mut group = c.benchmark_group(group);
+    for (id, layer) in [
+        ("hook-cache, keyed_by_ref", ours_by_ref(room)),
+        (
+            "hook-cache, keyed_by_ref, coarse clock",
+            ours_by_ref(room).coarse_clock(),
+        ),
+    ] {
+        let mut service = warmed(layer.layer(Answer), &keys);
+        let mut next = 0;
+        group.bench_function(BenchmarkId::from_parameter(id), |b| {
+            b.iter(|| {
+                hit(&mut service, &keys[order[next]]);
+                next = (next + 1) % order.len();
+            });
+        });
     }
 }
 
@@ -207,7 +232,7 @@ pub(crate) fn claims(suite: &mut Suite) {
     );
 
     let keys: Vec<Arc<str>> = (0..ENTRIES).map(Key::nth).collect();
-    let mut mine = warmed(ours(room).layer(Answer), &keys);
+    let mut mine = warmed(ours_by_ref(room).layer(Answer), &keys);
     let mut theirs_long = warmed(theirs::<Arc<str>>(room).layer(Answer), &keys);
     suite.ratio(
         "cache.hit.string",

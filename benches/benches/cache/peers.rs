@@ -1,8 +1,8 @@
 //! The caches under test, each holding the same keys.
 
-use std::{hash::Hash, time::Duration};
+use std::{hash::Hash, sync::Arc, time::Duration};
 
-use hook_cache::{CacheLayer, ResultCache};
+use hook_cache::{CacheLayer, KeyInRequest, ResultCache};
 use tower::{Layer, Service};
 
 pub(crate) const TR: &str = "tower-resilience 0.13";
@@ -22,7 +22,7 @@ impl Key for u64 {
     }
 }
 
-impl Key for std::sync::Arc<str> {
+impl Key for Arc<str> {
     /// Twenty-two bytes, as a path or an identifier has.
     fn nth(n: u64) -> Self {
         format!("/users/{n:0>15}").into()
@@ -53,6 +53,14 @@ type Found<K> = fn(&K) -> Option<K>;
 
 pub(crate) fn ours<K: Key>(capacity: usize) -> CacheLayer<K, u64, Found<K>> {
     CacheLayer::keyed_by((|key: &K| Some(key.clone())) as Found<K>).capacity(capacity)
+}
+
+type InRequest = KeyInRequest<fn(&Arc<str>) -> Option<&str>, str>;
+
+/// Keys that are `String`s, found by what is in the request.
+pub(crate) fn ours_by_ref(capacity: usize) -> CacheLayer<String, u64, InRequest> {
+    let key: fn(&Arc<str>) -> Option<&str> = |req| Some(req);
+    CacheLayer::keyed_by_ref(key).capacity(capacity)
 }
 
 pub(crate) fn theirs<K: Key>(

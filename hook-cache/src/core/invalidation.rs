@@ -5,11 +5,8 @@ use std::hash::Hash;
 use crate::ResultCache;
 
 impl<K: Hash + Eq, V: Clone> ResultCache<K, V> {
-    pub(crate) fn remove(&self, key: &K) -> bool
-    where
-        K: Clone,
-    {
-        let key = self.hashed(key.clone());
+    pub(crate) fn remove(&self, key: K) -> bool {
+        let key = self.hashed(key);
         // First the loads: what they store from here on began after this.
         self.core.flights.detach(&key);
         let now = self.now();

@@ -16,6 +16,7 @@ use std::{
 };
 
 use hook_monitor::Epoch;
+use quick_cache::Equivalent;
 
 use crate::{
     ResultCache,
@@ -182,13 +183,16 @@ impl<K: Hash + Eq, V: Clone> ResultCache<K, V> {
     }
 
     #[inline]
-    pub(crate) fn hash(&self, key: &K) -> u64 {
+    pub(crate) fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> u64 {
         self.core.store.hash(key)
     }
 
     /// Looks for what can be served right now. Counts a hit, but no miss: that may yet become something else.
     #[inline]
-    pub(crate) fn ask(&self, hash: u64, key: &K) -> Asked<V> {
+    pub(crate) fn ask<Q>(&self, hash: u64, key: &Q) -> Asked<V>
+    where
+        Q: Equivalent<K> + ?Sized,
+    {
         match self.core.store.get(hash, key, self.now(), true) {
             Found::Fresh(value) => {
                 self.core.stats.one(Count::Hit);
@@ -210,14 +214,20 @@ impl<K: Hash + Eq, V: Clone> ResultCache<K, V> {
     }
 
     #[inline]
-    pub(crate) fn fresh(&self, hash: u64, key: &K) -> Option<V> {
+    pub(crate) fn fresh<Q>(&self, hash: u64, key: &Q) -> Option<V>
+    where
+        Q: Equivalent<K> + ?Sized,
+    {
         let value = self.peek(hash, key)?;
         self.core.stats.one(Count::Hit);
         Some(value)
     }
 
     #[inline]
-    pub(crate) fn peek(&self, hash: u64, key: &K) -> Option<V> {
+    pub(crate) fn peek<Q>(&self, hash: u64, key: &Q) -> Option<V>
+    where
+        Q: Equivalent<K> + ?Sized,
+    {
         match self.core.store.get(hash, key, self.now(), false) {
             Found::Fresh(value) => Some(value),
             Found::Dead(death) => {
@@ -236,7 +246,10 @@ impl<K: Hash + Eq, V: Clone> ResultCache<K, V> {
         }
     }
 
-    pub(crate) fn holds(&self, key: &K) -> bool {
+    pub(crate) fn holds<Q>(&self, key: &Q) -> bool
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+    {
         self.core.store.contains(self.hash(key), key, self.now())
     }
 

@@ -229,7 +229,10 @@ impl<K: Hash + Eq, V: Clone> Store<K, V> {
     }
 
     /// Whether there is something fresh under `key`. Counts for nothing: no life is extended.
-    pub(crate) fn contains(&self, hash: u64, key: &K, now: Moment) -> bool {
+    pub(crate) fn contains<Q>(&self, hash: u64, key: &Q, now: Moment) -> bool
+    where
+        Q: Equivalent<K> + ?Sized,
+    {
         let Some(shelf) = self.shelf(hash) else {
             return false;
         };

@@ -133,7 +133,10 @@ fn carry_out(project: &std::path::Path, plan: Result<Plan, Refused>, dry_run: bo
             return ExitCode::from(1);
         }
     };
-    print(&plan.diff());
+    // What cannot be shown is not done.
+    if !print(&plan.diff()) {
+        return ExitCode::from(1);
+    }
     for note in plan.notes() {
         complain(format_args!("note: {note}"));
     }

@@ -1,7 +1,7 @@
 //! The client's side: blocking, without a runtime, and with a deadline on everything, for somebody waits.
 
 use std::{
-    env, fs, io, thread,
+    env, io,
     time::{Duration, Instant},
 };
 
@@ -188,31 +188,46 @@ fn order(talk: &mut Talk, args: &RunArgs, asked: &Asked, input: &[u8]) -> Result
 }
 
 /// Ends the hooks of a daemon that was killed: there is nobody else to do it before the next daemon comes.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "there is no runtime here, and nothing to be told by"
-)]
 pub(crate) fn end_what_is_left(sources: &SourceArgs, daemon: u32) {
-    const DYING: Duration = Duration::from_millis(500);
-    let until = Instant::now() + DYING;
-    // Its socket is closed a moment before it is dead.
-    while lives(daemon) {
-        if Instant::now() >= until {
-            return;
-        }
-        thread::sleep(Duration::from_millis(5));
-    }
     // Somebody waits for us.
-    process::end_leftovers(Place::of(sources).owner(), DYING);
+    const DYING: Duration = Duration::from_millis(500);
+    // Its socket is closed a moment before it is dead.
+    if is_dead_within(daemon, DYING) {
+        process::end_leftovers(Place::of(sources).owner(), DYING);
+    }
 }
 
-fn lives(pid: u32) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let after_name = stat.rsplit(')').next().unwrap_or_default();
-    let mut fields = after_name.split_ascii_whitespace();
-    let is_zombie = matches!(fields.next(), None | Some("Z" | "X"));
-    // Its first thread may have ended before the others.
-    !is_zombie || fields.nth(16).is_some_and(|threads| threads != "1")
+/// Waits for a process's end, that of its last thread.
+#[cfg(target_os = "linux")]
+fn is_dead_within(pid: u32, patience: Duration) -> bool {
+    use rustix::{
+        event::{PollFd, PollFlags, poll},
+        io::Errno,
+        process::{Pid, PidfdFlags, pidfd_open},
+    };
+
+    let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else {
+        return false;
+    };
+    let process = match pidfd_open(pid, PidfdFlags::empty()) {
+        Ok(process) => process,
+        Err(err) => return err == Errno::SRCH,
+    };
+    let until = Instant::now() + patience;
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        let left = left.try_into().ok();
+        match poll(&mut [PollFd::new(&process, PollFlags::IN)], left.as_ref()) {
+            Err(Errno::INTR) => {}
+            told => return told.is_ok_and(|ended| ended > 0),
+        }
+    }
+}
+
+/// Nowhere else is anything to be ended.
+#[cfg(not(target_os = "linux"))]
+fn is_dead_within(_: u32, _: Duration) -> bool {
+    false
 }
 
 /// Asks the daemon something else, if there is one that answers.

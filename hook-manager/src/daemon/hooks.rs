@@ -13,6 +13,7 @@ use std::{
 
 use hook_manager::{
     HookManager, Invalidate,
+    source::may_be_hook,
     trust::{Content, Trust},
 };
 use tokio::{sync, task};
@@ -26,6 +27,8 @@ use crate::cli::{
 const FORMER: usize = 8;
 /// Files of a directory of hooks that are watched.
 const WATCHED: usize = 1_000;
+/// Files that are watched while hooks are not trusted.
+const MOST: usize = 10_000;
 
 pub(super) struct Hooks {
     sources: SourceArgs,
@@ -93,6 +96,12 @@ impl Hooks {
         // Before the sources are read: what changes meanwhile is seen the next time.
         let also = also(&self.sources, self.require_trust);
         let stamps = stamps(&self.sources, &also);
+        // If they are not trusted like that: what was there before may come back, and all is well then.
+        let mut or_before: Vec<PathBuf> = also.iter().chain(&now.also).cloned().collect();
+        or_before.sort();
+        or_before.dedup();
+        or_before.truncate(MOST);
+        let stamps_or_before = self::stamps(&self.sources, &or_before);
         let (before, sources, require_trust) =
             (now.manager.clone(), self.sources.clone(), self.require_trust);
         let built = task::spawn_blocking(move || {
@@ -132,8 +141,8 @@ impl Hooks {
                 complain(&why);
                 Current {
                     manager: now.manager.clone(),
-                    also,
-                    stamps,
+                    also: or_before,
+                    stamps: stamps_or_before,
                     stale: None,
                     is_told: AtomicBool::new(false),
                     untrusted: Some(why),
@@ -239,6 +248,8 @@ fn stamps(sources: &SourceArgs, also: &[PathBuf]) -> Vec<Stamp> {
             .into_iter()
             .flatten()
             .flatten()
+            // What hooks write beside themselves is read by nobody here.
+            .filter(|entry| entry.file_name().to_str().is_none_or(may_be_hook))
             .map(|entry| entry.path())
             .take(WATCHED)
             .collect();

@@ -99,33 +99,39 @@ impl Place {
     /// Makes the folder where it is missing.
     pub(crate) fn create(&self) -> io::Result<()> {
         match DirBuilder::new().mode(0o700).create(&self.folder) {
-            Err(err) if err.kind() != io::ErrorKind::AlreadyExists => Err(err),
+            Err(err) if err.kind() != io::ErrorKind::AlreadyExists => {
+                Err(with_name(&self.folder, &err, "a folder to be made here"))
+            }
             _ => self.check(),
         }
     }
 
     /// Takes the place, or says who holds it.
     pub(crate) fn lock(&self) -> io::Result<Result<Lock, String>> {
+        let path = self.lock_file();
+        let named = |err: io::Error| with_name(&path, &err, "a file that says who serves");
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)
             .create(true)
             .truncate(false)
             .mode(0o600)
-            .open(self.lock_file())?;
+            .open(&path)
+            .map_err(named)?;
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {
-                file.set_len(0)?;
-                file.rewind()?;
-                write!(file, "process {}", std::process::id())?;
+                file.set_len(0)
+                    .and_then(|()| file.rewind())
+                    .and_then(|()| write!(file, "process {}", std::process::id()))
+                    .map_err(named)?;
                 Ok(Ok(Lock(file)))
             }
             Err(rustix::io::Errno::WOULDBLOCK) => {
                 let mut holder = String::new();
-                (&file).take(64).read_to_string(&mut holder)?;
+                (&file).take(64).read_to_string(&mut holder).map_err(named)?;
                 Ok(Err(holder))
             }
-            Err(err) => Err(err.into()),
+            Err(err) => Err(named(err.into())),
         }
     }
 
@@ -144,6 +150,14 @@ impl Place {
             Err(err) => Err(err),
         }
     }
+}
+
+/// The system says what is wrong, and not with which file.
+pub(crate) fn with_name(file: &Path, err: &io::Error, expected: &str) -> io::Error {
+    io::Error::new(
+        err.kind(),
+        format!("{}: {err}; expected {expected}", file.display()),
+    )
 }
 
 /// The user's folder for what lives as long as a session; one of our own in `/tmp` where there is none, or where its

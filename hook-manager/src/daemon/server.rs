@@ -25,7 +25,7 @@ use tokio::{
 use super::{
     hooks::Hooks,
     http,
-    place::Place,
+    place::{Place, with_name},
     ring::{Asker, Ring},
     session,
 };
@@ -103,9 +103,10 @@ pub(crate) async fn serve(options: Options) -> Result<(), String> {
     {
         complain(problem);
     }
-    let listener = UnixListener::bind(place.socket()).map_err(in_words)?;
+    let unbound = |err| in_words(with_name(&place.socket(), &err, "a socket to be made here"));
+    let listener = UnixListener::bind(place.socket()).map_err(unbound)?;
     // Its folder was closed to others already.
-    fs::set_permissions(place.socket(), fs::Permissions::from_mode(0o600)).map_err(in_words)?;
+    fs::set_permissions(place.socket(), fs::Permissions::from_mode(0o600)).map_err(unbound)?;
     let inode = inode(&place.socket());
     let web = match options.http {
         Some(address) => Some(

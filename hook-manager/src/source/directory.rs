@@ -149,6 +149,11 @@ impl Directory {
     }
 }
 
+/// Whether a file may be a hook, as far as its name says.
+pub(super) fn may_be_hook(file: &str) -> bool {
+    beside(file).is_none() && file.contains("__")
+}
+
 /// Why a file is none of ours, as far as its name says.
 fn beside(file: &str) -> Option<&'static str> {
     let ending = file.rsplit_once('.').map_or("", |(_, ending)| ending);

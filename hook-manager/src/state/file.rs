@@ -15,6 +15,7 @@ use crate::{
     estimate,
     manage::{EventFigures, Totals},
     manager::Inner,
+    most,
     plan::Entry,
     runaway::{Counts, Runaway},
 };
@@ -227,27 +228,9 @@ impl File {
     }
 
     pub(super) fn forget(&mut self) {
-        while self.events.len() > EVENTS {
-            let rarest = self.events.iter().min_by_key(|(_, event)| event.count);
-            let Some(rarest) = rarest.map(|(name, _)| name.clone()) else {
-                return;
-            };
-            self.events.remove(&rarest);
-        }
-        while self.sessions.len() > SESSIONS {
-            let oldest = self.sessions.iter().min_by_key(|(_, session)| session.seen_at);
-            let Some(oldest) = oldest.map(|(name, _)| name.clone()) else {
-                return;
-            };
-            self.sessions.remove(&oldest);
-        }
-        while self.hooks.len() > HOOKS {
-            let oldest = self.hooks.iter().min_by_key(|(_, saved)| saved.saved_at);
-            let Some(oldest) = oldest.map(|(key, _)| key.clone()) else {
-                return;
-            };
-            self.hooks.remove(&oldest);
-        }
+        most::keep(EVENTS, &mut self.events, |event| event.count);
+        most::keep(SESSIONS, &mut self.sessions, |session| session.seen_at);
+        most::keep(HOOKS, &mut self.hooks, |saved| saved.saved_at);
     }
 }
 
@@ -262,5 +245,7 @@ pub(super) fn parse(text: &[u8]) -> io::Result<File> {
         let why = format!("version {version}, expected {VERSION}");
         return Err(io::Error::new(io::ErrorKind::InvalidData, why));
     }
-    serde_json::from_slice(text).map_err(invalid)
+    let mut file: File = serde_json::from_slice(text).map_err(invalid)?;
+    file.forget();
+    Ok(file)
 }

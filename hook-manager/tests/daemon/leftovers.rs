@@ -46,3 +46,28 @@ fn a_hook_whose_first_thread_has_ended_is_found_like_others() {
     let _next = Daemon::start(&project, &[]);
     wait_until("it is ended", || !lives());
 }
+
+#[test]
+fn what_is_in_the_place_of_a_daemons_files_is_named() {
+    let project = Project::with_hook("Stop", json!({ "type": "command", "command": "true" }));
+    let daemon = Daemon::start(&project, &[]);
+    let socket = daemon.socket();
+    daemon.signal(Signal::TERM);
+    daemon.end();
+    let at = project.path().to_str().unwrap();
+    for kind in ["lock", "log"] {
+        let file = socket.with_extension(kind);
+        let _ = fs::remove_file(&file);
+        fs::create_dir(&file).unwrap();
+        let ran = match kind {
+            "lock" => project.command(&["serve", "--project", at], ""),
+            _ => project.run("Stop", "{}", &["--daemon", "auto"]),
+        };
+        let name = format!("{}: ", file.display());
+        assert!(
+            ran.stderr.contains(&name) && ran.stderr.contains("; expected a file"),
+            "{kind}: {ran:?}"
+        );
+        fs::remove_dir(&file).unwrap();
+    }
+}

@@ -9,9 +9,11 @@ use std::{
             net::UnixStream,
         },
     },
+    path::Path,
     process::Command,
 };
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::{
@@ -184,4 +186,65 @@ fn figures_that_make_no_sense_are_no_way_around_trust() {
     fs::remove_file(project.path().join(".claude/hook-manager.toml")).unwrap();
     project.file("guard.sh", "echo run >> runs\n");
     assert_eq!(run("always").code, 0, "as it was");
+}
+
+#[test]
+fn what_a_hook_writes_beside_itself_is_no_change_of_hooks() {
+    let project = Project::empty();
+    let dir = project.path().join("hooks");
+    let hook = project.file(
+        "hooks/stop__audit.sh",
+        "#!/bin/sh\necho run >> \"${0%/*}/audit.log\"\n",
+    );
+    let of_owner = |path: &Path| fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    of_owner(&hook);
+    of_owner(&dir);
+    let log = project.file("hooks/audit.log", "");
+    let dir = ["--hooks-dir", dir.to_str().unwrap()];
+    assert_eq!(trust(&project, &dir).code, 0);
+    let daemon = Daemon::start(&project, &[&["--require-trust"], &dir[..]].concat());
+    for turn in 1..=3 {
+        for daemon in ["always", "never"] {
+            let args = [&["--require-trust", "--daemon", daemon][..], &dir].concat();
+            let ran = project.run("Stop", "{}", &args);
+            assert_eq!(ran.code, 0, "{turn} {daemon}: {ran:?}");
+        }
+        assert_eq!(lines(&log), 2 * turn);
+    }
+    daemon.signal(Signal::TERM);
+    let (_, said) = daemon.end();
+    assert!(!said.contains("are read again"), "{said}");
+    // Another hook is one.
+    project.file("hooks/stop__more.sh", "#!/bin/sh\n");
+    assert_eq!(trust(&project, &[&["--check"], &dir[..]].concat()).code, 1);
+}
+
+#[test]
+fn a_script_that_was_away_for_a_while_is_trusted_when_it_is_back() {
+    let project = guard("sh scripts/guard.sh");
+    let script = "echo run >> runs\n";
+    let file = project.file("scripts/guard.sh", script);
+    trust(&project, &[]);
+    let _daemon = Daemon::start(&project, &["--require-trust"]);
+    let run = || {
+        let args = ["--output", "host", "--require-trust", "--daemon", "always"];
+        project.run("PreToolUse", "{}", &args)
+    };
+    assert_eq!(run().code, 0);
+    for instead in ["nothing", "a folder", "a link to nowhere"] {
+        fs::remove_file(&file).unwrap();
+        match instead {
+            "a folder" => fs::create_dir(&file).unwrap(),
+            "a link to nowhere" => symlink("nowhere", &file).unwrap(),
+            _ => {}
+        }
+        assert_eq!(run().code, 2, "{instead}");
+        assert_eq!(run().code, 2, "{instead}, still");
+        let _ = fs::remove_dir(&file);
+        let _ = fs::remove_file(&file);
+        project.file("scripts/guard.sh", script);
+        let ran = run();
+        assert_eq!(ran.code, 0, "after {instead}: {ran:?}");
+    }
+    assert_eq!(lines(&project.path().join("runs")), 4);
 }

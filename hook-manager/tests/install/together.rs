@@ -1,10 +1,10 @@
 //! Several at once, and settings that are not to be changed or looked at.
 
-use std::{fs, os::unix::fs::PermissionsExt};
+use std::{fs, os::unix::fs::PermissionsExt, process::Command};
 
 use crate::{
     install_support::{SHARED, both, files, install, listed, manage},
-    support::{Project, Ran},
+    support::{BINARY, Project, Ran},
 };
 
 #[test]
@@ -69,6 +69,24 @@ fn settings_that_cannot_be_looked_at_are_told_and_not_taken_for_none() {
                 && ran.stderr.contains(".claude/settings")
                 && ran.stderr.contains("it cannot be looked at"),
             "{word}: {ran:?}"
+        );
+    }
+}
+
+#[test]
+fn a_change_that_cannot_be_shown_is_not_made() {
+    let project = both();
+    let before = files(&project);
+    for args in [&["install"][..], &["install", "--dry-run"]] {
+        let mut command = Command::new(BINARY);
+        command.args(args).arg("--project").arg(project.path());
+        let full = fs::File::create("/dev/full").unwrap();
+        let ran = project.at_home(&mut command).stdout(full).output().unwrap();
+        let said = String::from_utf8(ran.stderr).unwrap();
+        assert_eq!(ran.status.code(), Some(1), "{args:?}: {said}");
+        assert!(
+            said.contains("standard output") && files(&project) == before,
+            "{args:?}: {said}"
         );
     }
 }

@@ -177,6 +177,36 @@ async fn figures_that_no_process_can_have_written_are_figures_like_others() {
 }
 
 #[tokio::test]
+async fn far_too_many_of_everything_are_forgotten_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    build(dir.path()).save().unwrap();
+    let mut file = state(dir.path());
+    let event = json!({ "count": 1 });
+    let session = |at: u64| json!({ "seen_at": at, "runs": {}, "context": 0 });
+    file["events"] = (0..30_000)
+        .map(|n| (format!("Event{n}"), event.clone()))
+        .collect();
+    file["sessions"] = (0..30_000)
+        .map(|n| (format!("session-{n}"), session(n)))
+        .collect();
+    fs::write(dir.path().join("state.json"), file.to_string()).unwrap();
+    let began = std::time::Instant::now();
+    let manager = build(dir.path());
+    manager.execute(bash("ls")).await;
+    manager.save().unwrap();
+    // It was minutes, for which a signal was not heard.
+    assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+    let file = state(dir.path());
+    let sessions = file["sessions"].as_object().unwrap();
+    assert!(
+        sessions.len() <= 64 && sessions.contains_key("session-29999"),
+        "{}",
+        sessions.len()
+    );
+    assert!(file["events"].as_object().unwrap().len() <= 256);
+}
+
+#[tokio::test]
 async fn a_log_that_cannot_be_written_does_not_cost_the_state() {
     let dir = tempfile::tempdir().unwrap();
     fs::create_dir(dir.path().join("performance.jsonl")).unwrap();

@@ -12,7 +12,10 @@ use super::{
     GREETING,
     talk::{Foreign, Talk},
 };
-use crate::{cli::RunArgs, daemon::place::Place};
+use crate::{
+    cli::RunArgs,
+    daemon::place::{Place, with_name},
+};
 
 /// The log of daemons that were started on demand is begun anew when it is larger than that.
 const LOG_LIMIT: u64 = 1 << 20;
@@ -26,7 +29,8 @@ pub(super) fn start(args: &RunArgs, place: &Place) -> io::Result<()> {
         .create(true)
         .append(true)
         .mode(0o600)
-        .open(place.log())?;
+        .open(place.log())
+        .map_err(|err| with_name(&place.log(), &err, "a file for its log"))?;
     if log.metadata()?.len() > LOG_LIMIT {
         log.set_len(0)?;
     }
