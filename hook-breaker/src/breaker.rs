@@ -130,7 +130,8 @@ impl CircuitBreaker {
     /// half-open and every probe is under way, or with
     /// [`Reason::CircuitIsolated`](crate::Reason::CircuitIsolated) if it was opened by hand.
     pub fn try_acquire(&self) -> Result<Permit, Rejected> {
-        Admission::acquire(self.gate).map(Permit::new)
+        let admission = Admission::acquire(self.gate)?;
+        Ok(Permit::new(admission))
     }
 
     pub(crate) fn core(&self) -> &Arc<Core> {

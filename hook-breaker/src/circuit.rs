@@ -5,13 +5,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use hook_monitor::{Outcome, Reason, Rejected};
+use hook_monitor::Outcome;
 
 use crate::{
     config::{AfterWait, Settings, State},
     event::{Event, Transition},
     open_for::Dice,
     policy::{Judge, Tally, TripPolicy},
+    refusal::Refusal,
     word::{Bits, Word},
 };
 
@@ -128,24 +129,24 @@ impl Circuit {
     }
 
     /// A call asks to be let in.
-    pub(crate) fn acquire(&mut self, word: Word, now: Instant) -> (Word, Result<Ticket, Rejected>) {
+    pub(crate) fn acquire(&mut self, word: Word, now: Instant) -> (Word, Result<Ticket, Refusal>) {
         let word = self.pass_time(word, now);
         match word.state {
             State::Closed | State::Disabled | State::MetricsOnly => (word, Ok(Ticket::free(word))),
-            State::ForcedOpen => (word, Err(Rejected::new(Reason::CircuitIsolated))),
+            State::ForcedOpen => (word, Err(Refusal::Isolated)),
             State::Open => match remaining(self.until, now) {
-                Some(wait) => (word, Err(Rejected::new(Reason::CircuitOpen).after(wait))),
+                Some(wait) => (word, Err(Refusal::Open(wait))),
                 None => {
                     let word = self.half_open(word, now);
                     self.grant(word, now)
                 }
             },
-            State::HalfOpen if word.free == 0 => (word, Err(Rejected::new(Reason::ProbesTaken))),
+            State::HalfOpen if word.free == 0 => (word, Err(Refusal::ProbesTaken)),
             State::HalfOpen => self.grant(word, now),
         }
     }
 
-    fn grant(&mut self, word: Word, now: Instant) -> (Word, Result<Ticket, Rejected>) {
+    fn grant(&mut self, word: Word, now: Instant) -> (Word, Result<Ticket, Refusal>) {
         let ticket = Ticket {
             generation: word.generation,
             slot: self.probes.begin(now),

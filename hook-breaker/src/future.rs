@@ -8,13 +8,14 @@ use std::{
     time::Duration,
 };
 
-use hook_monitor::{Classify, OnReject, Outcome, Rejected, Visit};
+use hook_monitor::{Classify, OnReject, Outcome, Visit};
 use pin_project_lite::pin_project;
 
 use crate::{
     error::CallError,
     gate::Gate,
     permit::{Admission, UnwindingIn},
+    refusal::Refusal,
 };
 
 pin_project! {
@@ -44,7 +45,7 @@ pin_project! {
             future: F,
         },
         Refused {
-            rejected: Option<Rejected>,
+            refusal: Option<Refusal>,
             on_reject: R,
         },
     }
@@ -69,10 +70,10 @@ impl<F, C, R> ResponseFuture<F, C, R> {
     }
 
     #[inline]
-    pub(crate) fn refused(rejected: Rejected, on_reject: R) -> Self {
-        let rejected = Some(rejected);
+    pub(crate) fn refused(refusal: Refusal, on_reject: R) -> Self {
+        let refusal = Some(refusal);
         Self {
-            state: State::Refused { rejected, on_reject },
+            state: State::Refused { refusal, on_reject },
         }
     }
 }
@@ -97,8 +98,9 @@ where
             })
             .map_err(R::inner),
             StateProj::Unguarded { future } => future.poll(cx).map_err(R::inner),
-            StateProj::Refused { rejected, on_reject } => {
-                Poll::Ready(on_reject.reject(rejected.take().expect(POLLED_AGAIN)))
+            StateProj::Refused { refusal, on_reject } => {
+                let refusal = refusal.take().expect(POLLED_AGAIN);
+                Poll::Ready(on_reject.reject(refusal.into()))
             }
         }
     }
@@ -157,7 +159,7 @@ where
                     admission.start(this.classify.is_timed());
                     *this.admission = Some(admission);
                 }
-                Err(rejected) => return Poll::Ready(Err(CallError::Rejected(rejected))),
+                Err(refusal) => return Poll::Ready(Err(CallError::Rejected(refusal.into()))),
             }
         }
         let classify = this.classify;

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use hook_monitor::{Clock, Outcome, Reason, Rejected, Room};
+use hook_monitor::{Clock, Outcome, Room};
 
 use crate::{
     circuit::{Circuit, Ticket},
@@ -16,6 +16,7 @@ use crate::{
     lanes::{self, Lanes},
     ledger::{self, Collected},
     queue::Queue,
+    refusal::Refusal,
     sync::{AtomicU64, Mutex},
     word::{Bits, Word},
 };
@@ -58,8 +59,8 @@ pub(crate) struct Gate {
 pub(crate) enum Peek {
     /// To come in, most likely.
     Admitting,
-    /// To go away: why, and for how long.
-    Refusing(Reason, Option<Duration>),
+    /// To go away.
+    Refusing(Refusal),
 }
 
 impl Gate {
@@ -117,7 +118,7 @@ impl Gate {
 
     /// Lets a call in, or refuses it. Reads the clock unless the circuit lets every call in.
     #[inline]
-    pub(crate) fn acquire(&self) -> Result<Ticket, Rejected> {
+    pub(crate) fn acquire(&self) -> Result<Ticket, Refusal> {
         match self.acquire_free() {
             Some(ticket) => Ok(ticket),
             None => self.acquire_shut(),
@@ -134,11 +135,11 @@ impl Gate {
     }
 
     #[inline(never)]
-    fn acquire_shut(&self) -> Result<Ticket, Rejected> {
+    fn acquire_shut(&self) -> Result<Ticket, Refusal> {
         let word = self.word();
         let now = self.now();
-        if let Some((reason, wait)) = self.refusal(word, now) {
-            return Err(rejected(reason, wait));
+        if let Some(refusal) = self.refusal(word, now) {
+            return Err(refusal);
         }
         let mut locked = self.lock();
         let word = self.enter(&mut locked);
@@ -149,7 +150,7 @@ impl Gate {
 
     /// Where a refusal is certain without the lock.
     #[inline]
-    fn refusal(&self, word: Word, now: Instant) -> Option<(Reason, Option<Duration>)> {
+    fn refusal(&self, word: Word, now: Instant) -> Option<Refusal> {
         match word.state {
             State::Open => {
                 let until = self
@@ -157,9 +158,9 @@ impl Gate {
                     .load(Relaxed)
                     .checked_sub(nanos(now))
                     .filter(|wait| *wait > 0)?;
-                Some((Reason::CircuitOpen, Some(Duration::from_nanos(until))))
+                Some(Refusal::Open(Duration::from_nanos(until)))
             }
-            State::ForcedOpen => Some((Reason::CircuitIsolated, None)),
+            State::ForcedOpen => Some(Refusal::Isolated),
             State::Closed | State::HalfOpen | State::Disabled | State::MetricsOnly => None,
         }
     }
@@ -260,8 +261,8 @@ impl Gate {
     fn peek_shut(&self) -> Peek {
         let word = self.word();
         let now = self.now();
-        if let Some((reason, wait)) = self.refusal(word, now) {
-            return Peek::Refusing(reason, wait);
+        if let Some(refusal) = self.refusal(word, now) {
+            return Peek::Refusing(refusal);
         }
         if word.state == State::Open {
             return Peek::Admitting;
@@ -272,10 +273,8 @@ impl Gate {
         let word = locked.circuit.pass_time(word, now);
         let word = self.leave(locked, word, now);
         match word.state {
-            State::HalfOpen if word.free == 0 => Peek::Refusing(Reason::ProbesTaken, None),
-            _ => self
-                .refusal(word, now)
-                .map_or(Peek::Admitting, |(reason, wait)| Peek::Refusing(reason, wait)),
+            State::HalfOpen if word.free == 0 => Peek::Refusing(Refusal::ProbesTaken),
+            _ => self.refusal(word, now).map_or(Peek::Admitting, Peek::Refusing),
         }
     }
 
@@ -341,13 +340,5 @@ impl Room for Gate {
 
     fn visits(&self) -> u64 {
         self.lanes.visits()
-    }
-}
-
-fn rejected(reason: Reason, wait: Option<Duration>) -> Rejected {
-    let rejected = Rejected::new(reason);
-    match wait {
-        Some(wait) => rejected.after(wait),
-        None => rejected,
     }
 }

@@ -18,6 +18,7 @@ mod open_for;
 mod permit;
 mod policy;
 mod queue;
+mod refusal;
 #[cfg(feature = "serde")]
 mod saved;
 mod service;

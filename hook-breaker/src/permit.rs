@@ -1,10 +1,11 @@
 use std::{fmt, mem::ManuallyDrop, thread, time::Duration};
 
-use hook_monitor::{Outcome, Rejected, Visit};
+use hook_monitor::{Outcome, Visit};
 
 use crate::{
     circuit::Ticket,
     gate::{Gate, Moment},
+    refusal::Refusal,
 };
 
 /// Leave to make one call, from [`CircuitBreaker::try_acquire`].
@@ -104,18 +105,18 @@ impl Admission {
         Some(Self::new(Visit::to(gate), ticket))
     }
 
-    pub(crate) fn acquire(gate: &'static Gate) -> Result<Self, Rejected> {
+    pub(crate) fn acquire(gate: &'static Gate) -> Result<Self, Refusal> {
         Self::acquire_in(Visit::to(gate))
     }
 
     /// For a call that has been holding on to the gate already.
     #[inline]
-    pub(crate) fn acquire_in(gate: Visit<Gate>) -> Result<Self, Rejected> {
+    pub(crate) fn acquire_in(gate: Visit<Gate>) -> Result<Self, Refusal> {
         match gate.acquire() {
             Ok(ticket) => Ok(Self::new(gate, ticket)),
-            Err(rejected) => {
+            Err(refusal) => {
                 gate.count_refusal();
-                Err(rejected)
+                Err(refusal)
             }
         }
     }

@@ -1,10 +1,9 @@
 use std::{
     fmt, mem,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
-use hook_monitor::{Classify, ErrorsAsFailures, OnReject, Reason, RejectWithError, Rejected};
+use hook_monitor::{Classify, ErrorsAsFailures, OnReject, RejectWithError};
 use tower_service::Service;
 
 use crate::{
@@ -12,6 +11,7 @@ use crate::{
     future::ResponseFuture,
     gate::Peek,
     permit::{Admission, Unwinding},
+    refusal::Refusal,
     waiting::Waiting,
 };
 
@@ -39,7 +39,6 @@ pub struct Breaker<S, C = ErrorsAsFailures, R = RejectWithError> {
     classify: C,
     on_reject: R,
     readiness: Readiness,
-    promised: (Reason, Option<Duration>),
     /// There is one if it waits rather than refuses.
     waiting: Option<Box<Waiting>>,
 }
@@ -51,8 +50,8 @@ enum Readiness {
     Unknown,
     /// The inner service is ready, and stays so until it is called.
     Inner,
-    /// The refusal that is in `promised`: the inner service was not asked, so it must not be called.
-    Refusal,
+    /// To be refused: the inner service was not asked, so it must not be called.
+    Refusal(Refusal),
 }
 
 impl<S, C, R> Breaker<S, C, R> {
@@ -64,7 +63,6 @@ impl<S, C, R> Breaker<S, C, R> {
             classify,
             on_reject,
             readiness: Readiness::Unknown,
-            promised: (Reason::CircuitOpen, None),
             waiting,
         }
     }
@@ -105,11 +103,10 @@ where
         if self.waiting.is_some() {
             return self.poll_ready_waiting(cx).map_err(R::inner);
         }
-        if let Peek::Refusing(reason, wait) = self.circuit.gate().peek() {
+        if let Peek::Refusing(refusal) = self.circuit.gate().peek() {
             // An inner service that was ready still is: should the break be over by then, it is called.
             if !matches!(self.readiness, Readiness::Inner) {
-                self.readiness = Readiness::Refusal;
-                self.promised = (reason, wait);
+                self.readiness = Readiness::Refusal(refusal);
             }
             return Poll::Ready(Ok(()));
         }
@@ -121,9 +118,12 @@ where
 
     #[inline(always)]
     fn call(&mut self, req: Req) -> Self::Future {
+        if let Readiness::Refusal(refusal) = self.readiness {
+            self.readiness = Readiness::Unknown;
+            return self.refuse(refusal);
+        }
         // `Unknown` is a caller who did not ask; what that leads to is the inner service's to say.
-        let is_plain = !matches!(self.readiness, Readiness::Refusal) && self.waiting.is_none();
-        if is_plain {
+        if self.waiting.is_none() {
             // Cloned before there is an admission that its panic would leave behind.
             let classify = self.classify.clone();
             if let Some(admission) = Admission::acquire_free(self.circuit.gate()) {
@@ -136,7 +136,7 @@ where
 }
 
 impl<S, C, R> Breaker<S, C, R> {
-    /// Where the circuit does not let every call in, or something was promised.
+    /// Where the circuit does not let every call in, or leave was promised.
     #[inline(never)]
     fn call_slowly<Req>(&mut self, req: Req) -> ResponseFuture<S::Future, C, R>
     where
@@ -145,17 +145,14 @@ impl<S, C, R> Breaker<S, C, R> {
         R: Clone,
     {
         let readiness = mem::replace(&mut self.readiness, Readiness::Unknown);
-        if matches!(readiness, Readiness::Refusal) {
-            return self.refuse();
-        }
         let classify = self.classify.clone();
         let promised = self.waiting.as_mut().and_then(|waiting| waiting.take());
         let admission = match promised.map_or_else(|| Admission::acquire(self.circuit.gate()), Ok) {
             Ok(admission) => admission,
-            Err(rejected) => {
+            Err(refusal) => {
                 // The inner service keeps its readiness, if it had it, for the next call.
                 self.readiness = readiness;
-                return ResponseFuture::refused(rejected, self.on_reject.clone());
+                return ResponseFuture::refused(refusal, self.on_reject.clone());
             }
         };
         call_inner(&mut self.inner, admission, classify, req)
@@ -164,18 +161,13 @@ impl<S, C, R> Breaker<S, C, R> {
     /// What was promised when the caller asked for readiness. Nobody knows whether the inner service is ready, and
     /// there is no waiting for it in here, so the refusal stands, whatever the circuit is by now; it costs no second
     /// look at the clock.
-    fn refuse<F>(&self) -> ResponseFuture<F, C, R>
+    #[inline]
+    fn refuse<F>(&self, refusal: Refusal) -> ResponseFuture<F, C, R>
     where
         R: Clone,
     {
         self.circuit.gate().count_refusal();
-        let (reason, wait) = self.promised;
-        let rejected = Rejected::new(reason);
-        let rejected = match wait {
-            Some(wait) => rejected.after(wait),
-            None => rejected,
-        };
-        ResponseFuture::refused(rejected, self.on_reject.clone())
+        ResponseFuture::refused(refusal, self.on_reject.clone())
     }
 
     #[inline(never)]

@@ -1,5 +1,7 @@
 //! Each state and each event, as the README shows them.
 
+use hook_monitor::Rejected;
+
 use super::*;
 use crate::policy::{TripPolicy, Window};
 
@@ -64,7 +66,7 @@ impl Bench {
                 self.tickets.push(ticket);
                 "let in".to_owned()
             }
-            Err(rejected) => format!("`{:?}`", rejected.reason()),
+            Err(refusal) => format!("`{:?}`", Rejected::from(refusal).reason()),
         }
     }
 

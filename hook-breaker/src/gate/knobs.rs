@@ -91,9 +91,10 @@ impl Knobs {
 /// In nanoseconds, up to 584 years, which are still less than always and never.
 #[inline]
 fn whole(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos())
-        .unwrap_or(NEVER)
-        .min(ALWAYS - 1)
+    // Not `as_nanos`, which reckons in 128 bits.
+    let seconds = duration.as_secs().saturating_mul(1_000_000_000);
+    let nanos = seconds.saturating_add(duration.subsec_nanos().into());
+    nanos.min(ALWAYS - 1)
 }
 
 /// An instant as a number that fits an atomic, exact to the nanosecond for 292 years into either direction.

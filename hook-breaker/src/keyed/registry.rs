@@ -13,13 +13,12 @@ use std::{
     },
 };
 
-use hook_monitor::Rejected;
-
 use crate::{
     breaker::{CircuitBreaker, CircuitBreakerBuilder},
     config::State,
     gate::Kinds,
     permit::Admission,
+    refusal::Refusal,
 };
 
 /// The circuits of a keyed layer: never more than so many.
@@ -79,7 +78,7 @@ impl<K: Hash + Eq + Clone> Registry<K> {
     }
 
     /// Lets a call for `key` in, or refuses it; `None` if there is no circuit for it and no room for another.
-    pub(crate) fn acquire(&self, key: K) -> Option<Result<Admission, Rejected>> {
+    pub(crate) fn acquire(&self, key: K) -> Option<Result<Admission, Refusal>> {
         let circuit = {
             let mut shard = self.lock(self.shard(&key));
             match shard.circuits.get_mut(&key) {

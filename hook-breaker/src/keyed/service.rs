@@ -87,7 +87,7 @@ where
         let (key, classify) = ((self.key)(&req), self.classify.clone());
         match self.circuits.0.acquire(key) {
             Some(Ok(admission)) => call_inner(&mut self.inner, admission, classify, req),
-            Some(Err(rejected)) => ResponseFuture::refused(rejected, self.on_reject.clone()),
+            Some(Err(refusal)) => ResponseFuture::refused(refusal, self.on_reject.clone()),
             None => ResponseFuture::unguarded(self.inner.call(req)),
         }
     }
