@@ -1,4 +1,4 @@
-use std::hash::Hash;
+use std::{fmt, hash::Hash};
 
 use crate::{
     ResultCache,
@@ -79,7 +79,7 @@ impl<K: Hash + Eq, V: Clone> Errand<K, V> {
 }
 
 /// The right to load a stale entry anew. When it ends and the entry is still the same, nobody tries again for a while.
-pub(crate) struct Claim<K: Eq, V> {
+pub struct Claim<K: Eq, V> {
     pub(crate) cache: ResultCache<K, V>,
     pub(crate) hash: u64,
     pub(crate) serial: Serial,
@@ -110,5 +110,11 @@ impl<K, V> Drop for Coalesced<K, V> {
         if let Some(cache) = &self.0 {
             cache.counts().one(Count::Coalesced);
         }
+    }
+}
+
+impl<K: Eq, V> fmt::Debug for Claim<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Claim").finish_non_exhaustive()
     }
 }

@@ -9,9 +9,9 @@ use sealed::Looked;
 ///
 /// [`CacheLayer::keyed_by`]: crate::CacheLayer::keyed_by
 /// [`CacheLayer::keyed_by_ref`]: crate::CacheLayer::keyed_by_ref
-pub trait FindKey<Req, K>: sealed::FindKey<Req, K> {}
+pub trait FindKey<Req, K: Eq>: sealed::FindKey<Req, K> {}
 
-impl<Req, K, T: sealed::FindKey<Req, K>> FindKey<Req, K> for T {}
+impl<Req, K: Eq, T: sealed::FindKey<Req, K>> FindKey<Req, K> for T {}
 
 /// The key is a part of the request, and is only copied out of it when it is not in the cache.
 pub struct KeyInRequest<G, Q: ?Sized> {
@@ -29,19 +29,20 @@ impl<G, Q: ?Sized> KeyInRequest<G, Q> {
 }
 
 pub(crate) mod sealed {
-    use crate::{ResultCache, hashed::Hashed, store::Serial};
+    use crate::{ResultCache, errand::Claim, hashed::Hashed};
 
-    pub trait FindKey<Req, K> {
+    pub trait FindKey<Req, K: Eq> {
         /// Finds the key of a request, and looks for what can be served under it.
         fn look_up<V: Clone>(&self, req: &Req, cache: &ResultCache<K, V>) -> Looked<K, V>;
     }
 
     /// What came of it. The key is owned where it is still needed.
     #[derive(Debug)]
-    pub enum Looked<K, V> {
+    pub enum Looked<K: Eq, V> {
         Keyless,
         Hit(V),
-        Stale(Hashed<K>, V, Option<Serial>),
+        /// With the claim to load it anew, if that is this caller's part.
+        Stale(V, Option<(Hashed<K>, Claim<K, V>)>),
         Absent(Hashed<K>),
     }
 }
@@ -59,7 +60,10 @@ where
         let key = cache.hashed(key);
         match cache.ask(key.hash, &key.key) {
             Asked::Hit(value) => Looked::Hit(value),
-            Asked::Stale(value, serial) => Looked::Stale(key, value, serial),
+            Asked::Stale(value, serial) => {
+                let claim = serial.map(|serial| cache.claim(key.hash, serial));
+                Looked::Stale(value, claim.map(|claim| (key, claim)))
+            }
             Asked::Absent => Looked::Absent(key),
         }
     }
@@ -83,7 +87,11 @@ where
         };
         match cache.ask(hash, found) {
             Asked::Hit(value) => Looked::Hit(value),
-            Asked::Stale(value, serial) => Looked::Stale(owned(), value, serial),
+            Asked::Stale(value, serial) => {
+                // The claim first: it is given back should the making of the key panic.
+                let claim = serial.map(|serial| cache.claim(hash, serial));
+                Looked::Stale(value, claim.map(|claim| (owned(), claim)))
+            }
             Asked::Absent => Looked::Absent(owned()),
         }
     }

@@ -10,6 +10,7 @@ use tower_service::Service;
 
 use crate::{
     carry::{Background, Carry, Restart},
+    errand::Claim,
     errors::{Errors, ErrorsReleased},
     future::{Calling, Loading, OneCall, Refresh, ResponseFuture},
     hashed::Hashed,
@@ -17,7 +18,6 @@ use crate::{
     layer::Shared,
     policy::{StoreAll, StoreIf},
     stats::Count,
-    store::Serial,
 };
 
 /// Serves repeated requests from memory. Made by a [`CacheLayer`](crate::CacheLayer).
@@ -101,7 +101,7 @@ where
         let cache = &self.shared.cache;
         match self.shared.key.look_up(&req, cache) {
             Looked::Hit(value) => ResponseFuture::hit(value),
-            Looked::Stale(key, value, serial) => self.stale(req, key, value, serial),
+            Looked::Stale(value, claimed) => self.stale(req, value, claimed),
             Looked::Absent(key) => ResponseFuture::miss(self.shared.clone(), key, self.one_call(req), None),
             Looked::Keyless => {
                 cache.counts().one(Count::Bypassed);
@@ -125,9 +125,8 @@ impl<S: Clone, K, V, F, J, X, D> Cache<S, K, V, F, J, X, D> {
     fn stale<Req>(
         &self,
         req: Req,
-        key: Hashed<K>,
         value: V,
-        claimed: Option<Serial>,
+        claimed: Option<(Hashed<K>, Claim<K, V>)>,
     ) -> ResponseFuture<S, Req, K, V, F, J, X, D>
     where
         S: Service<Req, Response = V>,
@@ -137,13 +136,15 @@ impl<S: Clone, K, V, F, J, X, D> Cache<S, K, V, F, J, X, D> {
         D: Carry<Loading<S, Req, J::Note>> + Background<Refresh<S, Req, K, V, F, J, X, D>>,
     {
         let cache = &self.shared.cache;
-        let claim = claimed.map(|serial| cache.claim(key.hash, serial));
-        if claim.is_some() && !D::is_there() {
-            return ResponseFuture::miss(self.shared.clone(), key, self.one_call(req), claim);
-        }
-        cache.counts().one(Count::StaleHit);
-        if let Some(claim) = claim {
-            D::spawn(Refresh::new(self.shared.clone(), key, self.one_call(req), claim));
+        match claimed {
+            Some((key, claim)) if !D::is_there() => {
+                return ResponseFuture::miss(self.shared.clone(), key, self.one_call(req), Some(claim));
+            }
+            Some((key, claim)) => {
+                cache.counts().one(Count::StaleHit);
+                D::spawn(Refresh::new(self.shared.clone(), key, self.one_call(req), claim));
+            }
+            None => cache.counts().one(Count::StaleHit),
         }
         ResponseFuture::hit(value)
     }

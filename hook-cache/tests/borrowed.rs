@@ -6,6 +6,7 @@ use std::{
     cell::Cell,
     convert::Infallible,
     future::ready,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::SeqCst},
@@ -170,4 +171,55 @@ fn a_borrowed_key_that_is_hit_allocates_nothing() {
         }
     });
     assert_eq!(spent.count_total, 0);
+}
+
+/// A key that panics when it is to be kept and bears the number 13, while that is armed.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Fragile(u64);
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Sturdy(Arc<Fragile>);
+
+thread_local! {
+    static ARMED: Cell<bool> = const { Cell::new(false) };
+}
+
+impl Borrow<Fragile> for Sturdy {
+    fn borrow(&self) -> &Fragile {
+        &self.0
+    }
+}
+
+impl ToOwned for Fragile {
+    type Owned = Sturdy;
+
+    fn to_owned(&self) -> Sturdy {
+        assert!(!ARMED.get(), "told to panic");
+        Sturdy(Arc::new(Fragile(self.0)))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_cannot_be_made_keeps_no_stale_entry_from_being_loaded_anew() {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let inner = service_fn({
+        let calls = calls.clone();
+        move |_: Arc<Fragile>| ready(Ok::<_, Infallible>(calls.fetch_add(1, SeqCst) + 1))
+    });
+    let mut service = CacheLayer::keyed_by_ref(|req: &Arc<Fragile>| Some(&**req))
+        .ttl(Duration::from_secs(1))
+        .stale_while_revalidate(Duration::from_secs(60))
+        .layer(inner);
+    let key = Arc::new(Fragile(13));
+    assert_eq!(service.call(key.clone()).await, Ok(1));
+    advance(Duration::from_secs(2)).await;
+
+    ARMED.set(true);
+    assert!(catch_unwind(AssertUnwindSafe(|| drop(service.call(key.clone())))).is_err());
+    ARMED.set(false);
+    // As after any refresh that came to nothing, the next one waits for the back-off.
+    advance(Duration::from_secs(2)).await;
+    assert_eq!(service.call(key.clone()).await, Ok(1), "stale, and loaded anew");
+    sleep(Duration::from_millis(1)).await;
+    assert_eq!(service.call(key).await, Ok(2));
 }
